@@ -1,0 +1,1 @@
+//! Labs for Weft.
