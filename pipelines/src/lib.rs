@@ -5,5 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod frame;
+pub mod wire;
 
 pub use frame::{Frame, TestFrame};
+pub use wire::{Mac, Vni};
