@@ -1,0 +1,51 @@
+//! The way of a packet from another host to a guest of this one.
+
+use crate::batch::Batch;
+use crate::context::Context;
+use crate::frame::Frame;
+use crate::ids::PortId;
+use crate::sink::Sink;
+use crate::snapshot::Uplink;
+use crate::stages::forward::{self, Destination};
+use crate::stages::{account, answer, decap, deliver, parse, replicate, untag};
+use crate::verdict::Verdict;
+
+/// Takes the burst in `batch` from `port`, which is `uplink`.
+pub fn fabric_to_vm<F: Frame, S: Sink<F>>(
+    context: &mut Context<'_, F, S>,
+    port: PortId,
+    uplink: &Uplink,
+    batch: &mut Batch<F>,
+) {
+    account::received(context, port, batch);
+    decap::decap(batch, context.snapshot, uplink);
+    account::decapsulated(context, batch);
+    untag::untag(batch);
+    parse::parse(batch);
+    forward::from_fabric(batch, context.snapshot);
+    part(context, port, uplink, batch);
+}
+
+/// Delivers to the guests; answers what was for the switch.
+fn part<F: Frame, S: Sink<F>>(
+    context: &mut Context<'_, F, S>,
+    port: PortId,
+    uplink: &Uplink,
+    batch: &mut Batch<F>,
+) {
+    for (i, frame) in batch.take().into_iter().enumerate() {
+        let segment = batch.segments[i];
+        match (batch.verdict(i), batch.destinations[i]) {
+            (Verdict::Drop(reason), _) => {
+                let tenant = account::tenant_of(context, segment);
+                account::dropped(context, port, tenant, reason, frame);
+            }
+            (Verdict::ForSwitch, _) => answer::answer(context, port, uplink, frame),
+            (Verdict::Pass, Destination::Port(to)) => deliver::deliver(context, to, frame),
+            (Verdict::Pass, Destination::Everyone | Destination::Tunnel(_)) => {
+                let ports = context.snapshot.segment(segment).ports.iter().copied();
+                replicate::replicate(context, (port, segment), frame, ports, deliver::deliver);
+            }
+        }
+    }
+}

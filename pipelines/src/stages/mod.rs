@@ -1,0 +1,13 @@
+//! The stages: one verb a file. The ways put them in order; they know nothing of each other.
+
+pub mod account;
+pub mod answer;
+pub mod decap;
+pub mod deliver;
+pub mod encap;
+pub mod forward;
+pub mod parse;
+pub mod replicate;
+pub mod resolve;
+pub mod spoof_check;
+pub mod untag;

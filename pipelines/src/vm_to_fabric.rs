@@ -1,0 +1,29 @@
+//! The way of a guest's packet to another host, from where it parts from the packets that stay.
+
+use crate::batch::Batch;
+use crate::context::Context;
+use crate::frame::Frame;
+use crate::ids::PortId;
+use crate::sink::Sink;
+use crate::stages::{account, encap, resolve};
+use crate::verdict::Verdict;
+
+/// Sends the packets in `batch`, which `port` received and forward found tunnels for, into the fabric.
+pub fn vm_to_fabric<F: Frame, S: Sink<F>>(
+    context: &mut Context<'_, F, S>,
+    port: PortId,
+    batch: &mut Batch<F>,
+) {
+    encap::encap(batch, context.snapshot);
+    for (i, frame) in batch.take().into_iter().enumerate() {
+        let (segment, tunnel) = (batch.segments[i], batch.tunnels[i]);
+        let tenant = account::tenant_of(context, segment);
+        match batch.verdict(i) {
+            Verdict::Drop(reason) => account::dropped(context, port, tenant, reason, frame),
+            _ => {
+                account::encapsulated(context, tunnel, tenant, &frame);
+                resolve::resolve(context, tunnel, frame);
+            }
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The way of a packet that a guest sends, and of one that stays on this host.
+//!
+//! What goes to another host branches off into [`vm_to_fabric`](crate::vm_to_fabric) after `forward`.
+
+use crate::batch::Batch;
+use crate::context::Context;
+use crate::frame::Frame;
+use crate::ids::PortId;
+use crate::sink::Sink;
+use crate::snapshot::{Guest, Target};
+use crate::stages::forward::{self, Destination};
+use crate::stages::{account, deliver, parse, replicate, spoof_check, untag};
+use crate::verdict::Verdict;
+use crate::vm_to_fabric;
+
+/// Takes the burst in `batch` from `port`, which is `guest`'s. `leaving` is an empty batch to work with.
+pub fn vm_to_vm<F: Frame, S: Sink<F>>(
+    context: &mut Context<'_, F, S>,
+    port: PortId,
+    guest: &Guest,
+    batch: &mut Batch<F>,
+    leaving: &mut Batch<F>,
+) {
+    account::received(context, port, batch);
+    untag::untag(batch);
+    parse::parse(batch);
+    spoof_check::spoof_check(batch, guest);
+    forward::from_vm(batch, context.snapshot, port, guest.segment);
+    part(context, port, guest, batch, leaving);
+    vm_to_fabric::vm_to_fabric(context, port, leaving);
+}
+
+/// Delivers what stays here; gathers what leaves.
+fn part<F: Frame, S: Sink<F>>(
+    context: &mut Context<'_, F, S>,
+    port: PortId,
+    guest: &Guest,
+    batch: &mut Batch<F>,
+    leaving: &mut Batch<F>,
+) {
+    for (i, frame) in batch.take().into_iter().enumerate() {
+        let headers = batch.headers[i];
+        let mut leave = |context: &mut Context<'_, F, S>, tunnel, frame| {
+            if leaving.is_full() {
+                vm_to_fabric::vm_to_fabric(context, port, leaving);
+            }
+            leaving.push(frame, guest.segment, headers, tunnel);
+        };
+        match (batch.verdict(i), batch.destinations[i]) {
+            (Verdict::Drop(reason), _) => account::dropped(context, port, Some(guest.tenant), reason, frame),
+            (_, Destination::Port(to)) => deliver::deliver(context, to, frame),
+            (_, Destination::Tunnel(tunnel)) => leave(context, tunnel, frame),
+            (_, Destination::Everyone) => {
+                let targets = context.snapshot.segment(guest.segment).everyone_but(port);
+                replicate::replicate(
+                    context,
+                    (port, guest.segment),
+                    frame,
+                    targets,
+                    |context, target, frame| match target {
+                        Target::Port(to) => deliver::deliver(context, to, frame),
+                        Target::Tunnel(tunnel) => leave(context, tunnel, frame),
+                    },
+                );
+            }
+        }
+    }
+}
