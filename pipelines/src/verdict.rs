@@ -113,7 +113,11 @@ mod tests {
             assert_eq!(*reason as usize, index);
             assert_eq!(Reason::from_name(reason.name()), Some(*reason));
             assert!(reason.help().ends_with('.'), "{}", reason.name());
-            assert!(reason.name().bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{}", reason.name());
+            assert!(
+                reason.name().bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'),
+                "{}",
+                reason.name()
+            );
         }
     }
 }
