@@ -19,6 +19,7 @@ const FUNCTIONS: &[&str] = &[
     "fopencookie",
     "fclose",
     // lcore and time
+    "rte_lcore_id",
     "rte_thread_register",
     "rte_thread_unregister",
     "rte_get_tsc_hz",
@@ -81,6 +82,7 @@ const VARS: &[&str] = &[
     "DPDK_SYS_RSS_TCP",
     "DPDK_SYS_RSS_UDP",
     "DPDK_SYS_TX_OFFLOAD_MULTI_SEGS",
+    "DPDK_SYS_LCORE_ANY",
 ];
 
 /// Behind pointers only, or different from one DPDK to the next: no field of these is read in Rust.

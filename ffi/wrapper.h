@@ -1,4 +1,5 @@
 /* What the bindings are made from: DPDK's headers, and what only C can say about them. */
+#define _GNU_SOURCE
 #include <stddef.h>
 #include <stdio.h>
 
@@ -42,6 +43,8 @@ static const uint64_t DPDK_SYS_RSS_IP = RTE_ETH_RSS_IP;
 static const uint64_t DPDK_SYS_RSS_TCP = RTE_ETH_RSS_TCP;
 static const uint64_t DPDK_SYS_RSS_UDP = RTE_ETH_RSS_UDP;
 static const uint64_t DPDK_SYS_TX_OFFLOAD_MULTI_SEGS = RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+
+static const unsigned int DPDK_SYS_LCORE_ANY = LCORE_ID_ANY;
 
 /* rte_errno is a thread-local variable behind a macro. */
 static inline int dpdk_sys_errno(void)
