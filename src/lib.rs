@@ -1,1 +1,4 @@
 //! Weft.
+
+#[cfg(feature = "dpdk")]
+pub mod dpdk;

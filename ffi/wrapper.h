@@ -1,0 +1,62 @@
+/* What the bindings are made from: DPDK's headers, and what only C can say about them. */
+#define _GNU_SOURCE
+#include <stddef.h>
+#include <stdio.h>
+
+#include <rte_cycles.h>
+#include <rte_dev.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_lcore.h>
+#include <rte_log.h>
+#include <rte_mbuf.h>
+#include <rte_mempool.h>
+#include <rte_version.h>
+
+/* src/mbuf.rs declares rte_mbuf by hand: its layout is ABI, while newer releases wrap its fields in
+ * anonymous unions, which the bindings would spell differently from one release to the next. */
+#define SAME_PLACE(field, offset)                                              \
+	_Static_assert(offsetof(struct rte_mbuf, field) == (offset),               \
+		       "rte_mbuf." #field " is not where src/mbuf.rs has it")
+SAME_PLACE(buf_addr, 0);
+SAME_PLACE(data_off, 16);
+SAME_PLACE(refcnt, 18);
+SAME_PLACE(nb_segs, 20);
+SAME_PLACE(port, 22);
+SAME_PLACE(ol_flags, 24);
+SAME_PLACE(packet_type, 32);
+SAME_PLACE(pkt_len, 36);
+SAME_PLACE(data_len, 40);
+SAME_PLACE(vlan_tci, 42);
+SAME_PLACE(hash, 44);
+SAME_PLACE(vlan_tci_outer, 52);
+SAME_PLACE(buf_len, 54);
+SAME_PLACE(pool, 56);
+SAME_PLACE(next, 64);
+SAME_PLACE(tx_offload, 72);
+SAME_PLACE(priv_size, 88);
+_Static_assert(sizeof(struct rte_mbuf) == 128, "rte_mbuf is not two cache lines");
+
+/* Function-like macros cannot be bound. */
+static const uint64_t DPDK_SYS_RSS_IP = RTE_ETH_RSS_IP;
+static const uint64_t DPDK_SYS_RSS_TCP = RTE_ETH_RSS_TCP;
+static const uint64_t DPDK_SYS_RSS_UDP = RTE_ETH_RSS_UDP;
+static const uint64_t DPDK_SYS_TX_OFFLOAD_MULTI_SEGS = RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+
+static const unsigned int DPDK_SYS_LCORE_ANY = LCORE_ID_ANY;
+
+/* rte_errno is a thread-local variable behind a macro. */
+static inline int dpdk_sys_errno(void)
+{
+	return rte_errno;
+}
+
+/* link_status is a bit field that moved into a union. Negative: the error. */
+static inline int dpdk_sys_link_up(uint16_t port_id)
+{
+	struct rte_eth_link link = { 0 };
+	int ret = rte_eth_link_get_nowait(port_id, &link);
+
+	return ret < 0 ? ret : link.link_status == RTE_ETH_LINK_UP;
+}

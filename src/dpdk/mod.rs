@@ -1,0 +1,25 @@
+//! DPDK behind safe, owned types: the environment, packet buffers, ports and worker threads.
+//!
+//! Everything keeps the [`Eal`] it came from alive, so order of dropping is no concern of the
+//! caller: the environment is cleaned up when the last pool, port, queue and worker is gone.
+//! This is the only module that names `dpdk_sys`.
+
+mod device;
+mod eal;
+mod error;
+mod ethdev;
+mod hugepages;
+mod lcore;
+mod log;
+mod mbuf;
+mod mempool;
+mod vhost;
+
+pub use eal::{Eal, EalOptions, LogLevel};
+pub use error::Error;
+pub use ethdev::{Port, PortOptions, PortStats, RxQueue, TxQueue};
+pub use hugepages::Hugepages;
+pub use lcore::{LcoreGuard, pin_and_register, tsc, tsc_hz};
+pub use mbuf::{BURST, Burst, Mbuf, free_bulk};
+pub use mempool::Mempool;
+pub use vhost::{VhostMode, VhostUser};

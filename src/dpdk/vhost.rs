@@ -1,0 +1,125 @@
+//! vhost-user ports: guests on this host, through a unix socket and shared memory.
+
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::{fs, io};
+
+use super::{Eal, Error, Port, PortOptions};
+
+/// Where a vhost-user port meets its guest.
+///
+/// [`Port::link_up`] says whether a guest is there. Sending to a port without one sends nothing; guests may
+/// come and go as they like, and be killed. What they leave to the device is completed: a packet received
+/// from a guest has its checksums, as no checksum offload is asked of the driver, which then computes them.
+/// Segmentation (TSO) is not offered to the guest. A packet too long for one buffer comes in several segments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VhostUser {
+    /// The unix socket.
+    pub path: PathBuf,
+    /// Who makes the socket.
+    pub mode: VhostMode,
+    /// Pairs of queues that the guest may use.
+    pub queues: u16,
+}
+
+/// Which side of a vhost-user socket makes and listens on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum VhostMode {
+    /// The switch listens; its guests reconnect when it comes back.
+    #[default]
+    Server,
+    /// The guest (QEMU with `server=on`) listens; the switch connects, and again when the guest comes back.
+    Client,
+}
+
+impl VhostUser {
+    /// Opens the port, with as many queues each way as `queues` says whatever `options` do.
+    ///
+    /// As a server it removes a socket that a killed switch left behind, and refuses one that is served. The
+    /// socket is removed with the port. It gets the permissions that the process's umask leaves.
+    pub fn open(&self, eal: &Eal, options: &PortOptions) -> Result<Port, Error> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+        let path = self.checked_path()?;
+        if self.mode == VhostMode::Server {
+            remove_stale(&self.path)?;
+        }
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let client = u8::from(self.mode == VhostMode::Client);
+        let device = format!("net_vhost{number},iface={path},queues={},client={client}", self.queues);
+        let options = PortOptions { rx_queues: self.queues, tx_queues: self.queues, ..options.clone() };
+        Port::open(eal, &device, &options)
+    }
+
+    /// The path as a device argument can carry it.
+    fn checked_path(&self) -> Result<&str, Error> {
+        let refused =
+            |problem| Error::Option { option: "socket", value: self.path.display().to_string(), problem };
+        let path = self.path.to_str().ok_or_else(|| refused("is not UTF-8"))?;
+        if path.is_empty() || path.contains([',', '[', ']', '"', '\'', '\0', ' ']) {
+            return Err(refused("a socket's path has no blank, comma, bracket, quote or NUL in it"));
+        }
+        // sockaddr_un holds 108 bytes with the NUL.
+        if path.len() > 107 {
+            return Err(refused("a socket's path has 107 bytes at most"));
+        }
+        Ok(path)
+    }
+}
+
+/// Removes the socket at `path` if nobody listens on it.
+fn remove_stale(path: &Path) -> Result<(), Error> {
+    let socket = |source| Error::Socket { path: path.to_owned(), source };
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(socket(error)),
+        Ok(meta) if !meta.file_type().is_socket() => return Err(Error::NoSocket(path.to_owned())),
+        Ok(_) => {}
+    }
+    match UnixStream::connect(path) {
+        Ok(_) => Err(Error::SocketServed(path.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(socket)
+        }
+        Err(error) => Err(socket(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn a_stale_socket_is_removed_and_a_served_one_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("guest.sock");
+        assert!(remove_stale(&path).is_ok());
+        let listener = UnixListener::bind(&path).unwrap();
+        assert!(matches!(remove_stale(&path), Err(Error::SocketServed(_))));
+        drop(listener);
+        assert!(path.exists());
+        assert!(remove_stale(&path).is_ok());
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_is_no_socket_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("guest.sock");
+        fs::write(&path, "precious").unwrap();
+        assert!(matches!(remove_stale(&path), Err(Error::NoSocket(_))));
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn paths_that_a_device_argument_cannot_carry_are_refused() {
+        for path in ["", "/tmp/a,b", "/tmp/a b", &format!("/{}", "x".repeat(107))] {
+            let port = VhostUser { path: path.into(), mode: VhostMode::Server, queues: 1 };
+            assert!(matches!(port.checked_path(), Err(Error::Option { .. })), "{path:?}");
+        }
+    }
+}
