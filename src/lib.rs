@@ -1,1 +1,4 @@
 //! Weft.
+
+pub mod control;
+pub mod report;
