@@ -1,4 +1,5 @@
 //! Weft.
 
+pub mod cli;
 pub mod control;
 pub mod report;
