@@ -1,4 +1,10 @@
-//! Weft.
+//! Weft: a userspace virtual switch for hypervisor hosts.
+//!
+//! The packet logic is the crate `weft_pipelines`; here is the machine round it: the fabric document ([`config`]),
+//! what turns it into a running switch ([`control`], [`worker`], [`dpdk`]), and the commands ([`cli`]).
 
+pub mod cli;
+pub mod control;
 #[cfg(feature = "dpdk")]
 pub mod dpdk;
+pub mod report;

@@ -1,0 +1,317 @@
+//! `weft show`: what a running switch says of itself.
+
+mod table;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::control::api::{Client, ClientError};
+use crate::control::runtime_dir::{RuntimeDir, RuntimeDirError};
+use crate::report::{DropReport, EndpointReport, PortReport, Report, TenantReport, TunnelReport};
+
+/// Shows what a running switch says of itself.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+    #[command(flatten)]
+    at: Target,
+    /// Print JSON, with every counter in full
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+/// Which running switch a command speaks to.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Target {
+    /// The folder of the switches' sockets [default: /run/weft for root, else $XDG_RUNTIME_DIR/weft]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub runtime_dir: Option<PathBuf>,
+    /// The host whose switch to ask, where several run
+    #[arg(long, value_name = "NAME", global = true)]
+    pub host: Option<String>,
+}
+
+impl Target {
+    /// The socket of that switch's API.
+    ///
+    /// # Errors
+    ///
+    /// When no switch is named and none or several run.
+    pub fn api_socket(&self) -> Result<PathBuf, RuntimeDirError> {
+        RuntimeDir::new(self.runtime_dir.as_deref())?.api_socket(self.host.as_deref())
+    }
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum What {
+    /// The ports of this host: guests' and uplinks
+    Ports {
+        /// Only this port (blue/web1, up0), or the ports of this tenant (blue)
+        name: Option<String>,
+    },
+    /// The tenants, and what their guests sent and got
+    Tenants {
+        /// Only this tenant
+        name: Option<String>,
+    },
+    /// The endpoints of the fabric, those of other hosts included
+    Endpoints {
+        /// Only this endpoint (blue/web1), or the endpoints of this tenant (blue)
+        name: Option<String>,
+    },
+    /// The tunnels to the other hosts
+    Tunnels {
+        /// Only the tunnel to this host
+        peer: Option<String>,
+    },
+    /// Why packets were dropped, and at which ports
+    Drops {
+        /// Only this reason
+        reason: Option<String>,
+        /// Also the reasons for which no packet was dropped
+        #[arg(long)]
+        all: bool,
+    },
+    /// The worker threads, and what a packet costs them
+    Workers,
+}
+
+/// Asks the switch and prints its answer.
+pub fn run(args: Args) -> ExitCode {
+    match answer(&args).and_then(|text| print(&text)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("weft: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn answer(args: &Args) -> Result<String, ShowError> {
+    let socket = args.at.api_socket()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let report = runtime.block_on(async { Client::connect(&socket).await?.report().await })?;
+    render(&args.what, report, args.json)
+}
+
+fn print(text: &str) -> Result<(), ShowError> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        // The reader, `head` say, has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => Ok(printed?),
+    }
+}
+
+/// Why nothing is shown.
+#[derive(Debug, Error)]
+enum ShowError {
+    #[error(transparent)]
+    RuntimeDir(#[from] RuntimeDirError),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("host {host} has no {what} {name}; `weft show {command}` lists them")]
+    NoSuch { host: String, what: &'static str, command: &'static str, name: String },
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+}
+
+/// The part of `report` that is asked for, as a table or as JSON.
+fn render(what: &What, report: Report, json: bool) -> Result<String, ShowError> {
+    let Report { host, totals, .. } = report;
+    match what {
+        What::Ports { name } => {
+            let rows = Rows::of(report.ports, name, &host, "port", "ports")?;
+            let whole = name.is_none().then_some(&totals);
+            rows.print(json, |rows| table::ports(rows, whole))
+        }
+        What::Tenants { name } => {
+            Rows::of(report.tenants, name, &host, "tenant", "tenants")?.print(json, table::tenants)
+        }
+        What::Endpoints { name } => {
+            Rows::of(report.endpoints, name, &host, "endpoint", "endpoints")?.print(json, table::endpoints)
+        }
+        What::Tunnels { peer } => {
+            Rows::of(report.tunnels, peer, &host, "tunnel to", "tunnels")?.print(json, table::tunnels)
+        }
+        What::Drops { reason, all } => {
+            let mut rows = Rows::of(report.drops, reason, &host, "drop reason", "drops --all")?;
+            rows.0.retain(|drop| *all || reason.is_some() || drop.packets > 0);
+            rows.0.sort_by(|a, b| b.packets.cmp(&a.packets).then_with(|| a.reason.cmp(&b.reason)));
+            rows.print(json, table::drops)
+        }
+        What::Workers => Rows(report.workers).print(json, table::workers),
+    }
+}
+
+/// The rows to print.
+struct Rows<T>(Vec<T>);
+
+impl<T: Named + Serialize> Rows<T> {
+    /// Those of `rows` that `name` means.
+    fn of(
+        rows: Vec<T>,
+        name: &Option<String>,
+        host: &str,
+        what: &'static str,
+        command: &'static str,
+    ) -> Result<Self, ShowError> {
+        let Some(name) = name else { return Ok(Self(rows)) };
+        let rows: Vec<T> = rows.into_iter().filter(|row| row.is_meant_by(name)).collect();
+        if rows.is_empty() {
+            return Err(ShowError::NoSuch { host: host.into(), what, command, name: name.clone() });
+        }
+        Ok(Self(rows))
+    }
+}
+
+impl<T: Serialize> Rows<T> {
+    fn print(&self, json: bool, table: impl FnOnce(&[T]) -> String) -> Result<String, ShowError> {
+        if json { Ok(serde_json::to_string_pretty(&self.0)? + "\n") } else { Ok(table(&self.0)) }
+    }
+}
+
+/// What a command line can name.
+trait Named {
+    /// Whether `name` means it, alone or among others.
+    fn is_meant_by(&self, name: &str) -> bool;
+}
+
+impl Named for PortReport {
+    fn is_meant_by(&self, name: &str) -> bool {
+        self.name == name || self.name.split_once('/').is_some_and(|(tenant, _)| tenant == name)
+    }
+}
+
+impl Named for TenantReport {
+    fn is_meant_by(&self, name: &str) -> bool {
+        self.name == name
+    }
+}
+
+impl Named for EndpointReport {
+    fn is_meant_by(&self, name: &str) -> bool {
+        self.tenant == name || name.split_once('/') == Some((&self.tenant, &self.name))
+    }
+}
+
+impl Named for TunnelReport {
+    fn is_meant_by(&self, name: &str) -> bool {
+        self.peer == name
+    }
+}
+
+impl Named for DropReport {
+    fn is_meant_by(&self, name: &str) -> bool {
+        self.reason == name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::control::api::{ReportSource, Socket, SourceError, serve};
+    use crate::report::{WorkerReport, samples};
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(line: &[&str]) -> Args {
+        Line::try_parse_from([&["show"], line].concat()).unwrap().args
+    }
+
+    fn shown(line: &[&str]) -> String {
+        let args = parse(line);
+        render(&args.what, samples::report(), args.json).unwrap()
+    }
+
+    macro_rules! tables {
+        ($($name:ident: $($word:literal)+;)+) => {
+            $(#[test] fn $name() { insta::assert_snapshot!(shown(&[$($word),+])); })+
+        };
+    }
+
+    tables! {
+        ports: "ports";
+        ports_of_a_tenant: "ports" "blue";
+        tenants: "tenants";
+        endpoints: "endpoints";
+        tunnels: "tunnels";
+        drops: "drops";
+        all_drops: "drops" "--all";
+        workers: "workers";
+    }
+
+    #[test]
+    fn json_is_the_matching_part_of_the_report() {
+        let ports: Vec<PortReport> = serde_json::from_str(&shown(&["ports", "--json"])).unwrap();
+        assert_eq!(ports, samples::report().ports);
+        let workers: Vec<WorkerReport> = serde_json::from_str(&shown(&["--json", "workers"])).unwrap();
+        assert_eq!(workers, samples::report().workers);
+        let endpoints: Vec<EndpointReport> =
+            serde_json::from_str(&shown(&["endpoints", "blue/db1", "--json"])).unwrap();
+        assert_eq!(endpoints, [samples::report().endpoints[2].clone()]);
+    }
+
+    #[test]
+    fn nothing_to_show_is_said() {
+        let empty = || Report { host: "hv-a".into(), ..Report::default() };
+        let shown = |line: &[&str]| render(&parse(line).what, empty(), false).unwrap();
+        assert_eq!(shown(&["drops"]), "no packet was dropped\n");
+        assert_eq!(shown(&["tunnels"]), "no tunnels: no other host is known\n");
+    }
+
+    #[test]
+    fn a_name_that_means_nothing_is_an_error() {
+        let error = render(&parse(&["ports", "blue/web9"]).what, samples::report(), false).unwrap_err();
+        assert_eq!(error.to_string(), "host hv-a has no port blue/web9; `weft show ports` lists them");
+    }
+
+    #[derive(Clone)]
+    struct Fake;
+
+    impl ReportSource for Fake {
+        async fn report(&self) -> Result<Report, SourceError> {
+            Ok(samples::report())
+        }
+    }
+
+    #[test]
+    fn asks_the_only_switch_that_runs() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = RuntimeDir::new(Some(temp.path())).unwrap();
+        let instance = dir.claim("hv-a").unwrap();
+        let socket = Socket::bind(&instance.api_socket()).unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let switch = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let end = async {
+                let _ = stopped.await;
+            };
+            runtime.block_on(serve(socket, Fake, end)).unwrap();
+        });
+        let root = temp.path().to_str().unwrap();
+        let text = answer(&parse(&["ports", "--runtime-dir", root])).unwrap();
+        assert_eq!(text, shown(&["ports"]));
+        let text = answer(&parse(&["drops", "--json", "--host", "hv-a", "--runtime-dir", root])).unwrap();
+        assert_eq!(text, shown(&["drops", "--json"]));
+        let error = answer(&parse(&["drops", "--host", "hv-b", "--runtime-dir", root])).unwrap_err();
+        assert!(error.to_string().starts_with("no switch runs here"), "{error}");
+        stop.send(()).unwrap();
+        switch.join().unwrap();
+        let error = answer(&parse(&["ports", "--runtime-dir", root])).unwrap_err();
+        assert!(matches!(error, ShowError::RuntimeDir(RuntimeDirError::NoneRuns { .. })), "{error}");
+    }
+}

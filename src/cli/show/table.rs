@@ -1,0 +1,322 @@
+//! The tables: plain columns, numbers to the right, no boxes.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{Cell, CellAlignment, Table};
+
+use crate::report::{
+    DropReport, EndpointReport, EndpointState, NeighborState, PollMode, PortKind, PortReport, TenantReport,
+    Totals, TunnelReport, WorkerReport,
+};
+
+/// The ports, and below them the `totals` where they are of all ports.
+pub(super) fn ports(ports: &[PortReport], totals: Option<&Totals>) -> String {
+    let columns = [
+        left("PORT"),
+        left("KIND"),
+        left("LINK"),
+        right("WORKER"),
+        right("MTU"),
+        right("RX"),
+        right("RX-BYTES"),
+        right("TX"),
+        right("TX-BYTES"),
+        right("DROPS"),
+        left("MAC"),
+        left("ATTACHED"),
+    ];
+    let mut table = Columns::new(columns);
+    for port in ports {
+        table.row([
+            port.name.clone(),
+            kind(port.kind).into(),
+            (if port.link_up { "up" } else { "down" }).into(),
+            port.worker.to_string(),
+            port.mtu.to_string(),
+            port.rx.to_string(),
+            bytes(port.rx_bytes),
+            port.tx.to_string(),
+            bytes(port.tx_bytes),
+            sum(&port.drops).to_string(),
+            port.mac.clone(),
+            port.attach.clone(),
+        ]);
+    }
+    let mut text = table.or("no ports");
+    if let Some(totals) = totals {
+        text.push('\n');
+        text.push_str(&balance(totals));
+    }
+    text
+}
+
+pub(super) fn tenants(tenants: &[TenantReport]) -> String {
+    let columns = [
+        left("TENANT"),
+        right("ENDPOINTS-HERE"),
+        right("RX"),
+        right("RX-BYTES"),
+        right("TX"),
+        right("TX-BYTES"),
+        right("TO-FABRIC"),
+        right("FROM-FABRIC"),
+        right("DROPS"),
+    ];
+    let mut table = Columns::new(columns);
+    for tenant in tenants {
+        table.row([
+            tenant.name.clone(),
+            tenant.endpoints_here.to_string(),
+            tenant.rx.to_string(),
+            bytes(tenant.rx_bytes),
+            tenant.tx.to_string(),
+            bytes(tenant.tx_bytes),
+            tenant.to_fabric.to_string(),
+            tenant.from_fabric.to_string(),
+            sum(&tenant.drops).to_string(),
+        ]);
+    }
+    table.or("no tenants")
+}
+
+pub(super) fn endpoints(endpoints: &[EndpointReport]) -> String {
+    let columns = [
+        left("ENDPOINT"),
+        left("HOST"),
+        left("STATE"),
+        left("SEGMENT"),
+        right("VNI"),
+        left("MAC"),
+        left("IP"),
+        left("GROUPS"),
+    ];
+    let mut table = Columns::new(columns);
+    for endpoint in endpoints {
+        let state = match endpoint.state {
+            EndpointState::Connected => "connected",
+            EndpointState::Waiting => "waiting",
+            EndpointState::Remote => "remote",
+        };
+        table.row([
+            format!("{}/{}", endpoint.tenant, endpoint.name),
+            endpoint.host.clone(),
+            state.into(),
+            endpoint.segment.clone(),
+            endpoint.vni.to_string(),
+            endpoint.mac.clone(),
+            list(&endpoint.ips),
+            list(&endpoint.groups),
+        ]);
+    }
+    table.or("no endpoints")
+}
+
+pub(super) fn tunnels(tunnels: &[TunnelReport]) -> String {
+    let columns = [
+        left("PEER"),
+        left("VTEP"),
+        left("UPLINK"),
+        left("NEXT-HOP"),
+        left("NEIGHBOR"),
+        left("MAC"),
+        right("TX"),
+        right("TX-BYTES"),
+        right("RX"),
+        right("RX-BYTES"),
+        right("HELD"),
+    ];
+    let mut table = Columns::new(columns);
+    for tunnel in tunnels {
+        let neighbor = match tunnel.neighbor {
+            NeighborState::Static => "static",
+            NeighborState::Reachable => "reachable",
+            NeighborState::Stale => "stale",
+            NeighborState::Incomplete => "incomplete",
+            NeighborState::Unresolved => "unresolved",
+        };
+        table.row([
+            tunnel.peer.clone(),
+            tunnel.vtep.clone(),
+            tunnel.uplink.clone(),
+            tunnel.next_hop.clone(),
+            neighbor.into(),
+            or_dash(tunnel.mac.as_ref()),
+            tunnel.tx.to_string(),
+            bytes(tunnel.tx_bytes),
+            tunnel.rx.to_string(),
+            bytes(tunnel.rx_bytes),
+            tunnel.held.to_string(),
+        ]);
+    }
+    table.or("no tunnels: no other host is known")
+}
+
+pub(super) fn drops(drops: &[DropReport]) -> String {
+    let mut table = Columns::new([left("REASON"), right("PACKETS"), left("PORTS"), left("MEANING")]);
+    for drop in drops {
+        table.row([
+            drop.reason.clone(),
+            drop.packets.to_string(),
+            by_count(&drop.by_port),
+            drop.help.clone(),
+        ]);
+    }
+    table.or("no packet was dropped")
+}
+
+pub(super) fn workers(workers: &[WorkerReport]) -> String {
+    let columns = [
+        right("WORKER"),
+        right("CORE"),
+        left("POLL"),
+        right("PACKETS"),
+        right("CYCLES/PACKET"),
+        right("POLLS"),
+        right("EMPTY"),
+        right("SLEEPS"),
+        right("HANDED-OVER"),
+        right("RECEIVED-OVER"),
+        right("EPOCH"),
+        left("PORTS"),
+    ];
+    let mut table = Columns::new(columns);
+    for worker in workers {
+        let poll = match worker.poll {
+            PollMode::Busy => "busy",
+            PollMode::Adaptive => "adaptive",
+        };
+        let cost = (worker.packets > 0).then(|| format!("{:.1}", worker.busy_cycles_per_packet));
+        table.row([
+            worker.id.to_string(),
+            or_dash(worker.core),
+            poll.into(),
+            worker.packets.to_string(),
+            or_dash(cost),
+            worker.polls.to_string(),
+            share(worker.empty_polls, worker.polls),
+            worker.sleeps.to_string(),
+            worker.handed_over.to_string(),
+            worker.received_over.to_string(),
+            worker.epoch.to_string(),
+            list(&worker.ports),
+        ]);
+    }
+    table.or("no workers")
+}
+
+/// The equation of [`Totals`], with its numbers.
+fn balance(totals: &Totals) -> String {
+    let Totals { rx, tx, drops, replicated, originated, consumed, held, conserved } = totals;
+    let verdict = if *conserved { "every packet is accounted for" } else { "PACKETS ARE UNACCOUNTED FOR" };
+    format!(
+        "rx {rx} + replicated {replicated} + originated {originated} = \
+         tx {tx} + drops {drops} + consumed {consumed} + held {held}: {verdict}\n"
+    )
+}
+
+/// A table of `N` columns in the making.
+struct Columns<const N: usize> {
+    table: Table,
+    alignments: [CellAlignment; N],
+}
+
+impl<const N: usize> Columns<N> {
+    fn new(columns: [(&str, CellAlignment); N]) -> Self {
+        let alignments = columns.map(|(_, alignment)| alignment);
+        let mut table = Table::new();
+        table.load_style(NOTHING);
+        table.set_header(columns.map(|(name, alignment)| Cell::new(name).set_alignment(alignment)));
+        Self { table, alignments }
+    }
+
+    fn row(&mut self, cells: [String; N]) {
+        let cells = cells.into_iter().zip(self.alignments);
+        self.table.add_row(cells.map(|(text, alignment)| Cell::new(text).set_alignment(alignment)));
+    }
+
+    /// The table, or what to say when it has no rows.
+    fn or(mut self, nothing: &str) -> String {
+        if self.table.is_empty() {
+            return format!("{nothing}\n");
+        }
+        for (place, column) in self.table.column_iter_mut().enumerate() {
+            column.set_padding((if place == 0 { 0 } else { 2 }, 0));
+        }
+        self.table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+    }
+}
+
+fn left(name: &str) -> (&str, CellAlignment) {
+    (name, CellAlignment::Left)
+}
+
+fn right(name: &str) -> (&str, CellAlignment) {
+    (name, CellAlignment::Right)
+}
+
+fn kind(kind: PortKind) -> &'static str {
+    match kind {
+        PortKind::Guest => "guest",
+        PortKind::Uplink => "uplink",
+    }
+}
+
+fn sum(drops: &BTreeMap<String, u64>) -> u64 {
+    drops.values().fold(0, |sum, n| sum.saturating_add(*n))
+}
+
+fn list(items: &[String]) -> String {
+    if items.is_empty() { "-".into() } else { items.join(", ") }
+}
+
+fn or_dash(value: Option<impl Display>) -> String {
+    value.map_or_else(|| "-".into(), |value| value.to_string())
+}
+
+/// Names with their counts, the highest first; those of zero are left out.
+fn by_count(counts: &BTreeMap<String, u64>) -> String {
+    let mut counts: Vec<_> = counts.iter().filter(|(_, n)| **n > 0).collect();
+    counts.sort_by(|a, b| b.1.cmp(a.1));
+    let texts: Vec<String> = counts.iter().map(|(name, n)| format!("{name} {n}")).collect();
+    list(&texts)
+}
+
+/// `part` of `whole` in per cent.
+fn share(part: u64, whole: u64) -> String {
+    if whole == 0 { "-".into() } else { format!("{:.1}%", part as f64 * 100.0 / whole as f64) }
+}
+
+/// Bytes to four digits, in powers of 1024 (IEC 80000-13). JSON has them in full.
+fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let mut value = bytes as f64;
+    let mut unit = "B";
+    for larger in UNITS {
+        if value < 1024.0 {
+            break;
+        }
+        (value, unit) = (value / 1024.0, larger);
+    }
+    if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_scaled() {
+        assert_eq!(bytes(0), "0 B");
+        assert_eq!(bytes(1023), "1023 B");
+        assert_eq!(bytes(1536), "1.5 KiB");
+        assert_eq!(bytes(u64::MAX), "16.0 EiB");
+    }
+
+    #[test]
+    fn lost_packets_are_hard_to_overlook() {
+        let totals = Totals { rx: 1, ..Totals::default() }.settled();
+        assert!(balance(&totals).ends_with("PACKETS ARE UNACCOUNTED FOR\n"));
+    }
+}

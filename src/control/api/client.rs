@@ -1,0 +1,245 @@
+//! The side of the API that asks.
+
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use thiserror::Error;
+use tokio::net::UnixStream;
+use tonic::Status;
+use tonic::transport::{Channel, Endpoint, Uri};
+
+use super::convert::Malformed;
+use super::v1;
+use crate::report::Report;
+
+/// How long a client waits for one thing.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The largest answer taken: a report with some 300,000 endpoints.
+const ANSWER_BYTES: usize = 64 << 20;
+
+/// A connection to a running switch.
+#[derive(Clone, Debug)]
+pub struct Client {
+    switch: v1::switch_client::SwitchClient<Channel>,
+    path: PathBuf,
+    patience: Duration,
+}
+
+impl Client {
+    /// Connects to the switch that listens at `path`. This and each call after it wait 5 s at most.
+    ///
+    /// # Errors
+    ///
+    /// When nobody listens there, when the socket may not be opened, and when nobody answers in time.
+    pub async fn connect(path: &Path) -> Result<Self, ClientError> {
+        Self::connect_within(path, PATIENCE).await
+    }
+
+    /// The same, waiting for `patience` at most.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`connect`](Self::connect).
+    pub async fn connect_within(path: &Path, patience: Duration) -> Result<Self, ClientError> {
+        let connect = UnixStream::connect(path);
+        let stream =
+            within(path, patience, connect).await?.map_err(|error| ClientError::of_io(path, error))?;
+        let lost = |source| ClientError::Transport { path: path.into(), source };
+        // The address is not used: the one connection of this client is made already.
+        let endpoint = Endpoint::from_static("http://switch");
+        let slot = Mutex::new(Some(TokioIo::new(stream)));
+        let connector = tower::service_fn(move |_: Uri| {
+            let stream = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+            std::future::ready(stream.ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionAborted)))
+        });
+        let channel = endpoint.connect_with_connector(connector);
+        let channel = within(path, patience, channel).await?.map_err(lost)?;
+        let switch = v1::switch_client::SwitchClient::new(channel).max_decoding_message_size(ANSWER_BYTES);
+        Ok(Self { switch, path: path.into(), patience })
+    }
+
+    /// All that the switch says of itself now.
+    ///
+    /// # Errors
+    ///
+    /// When the switch does not answer in time, refuses, or answers what this program does not understand.
+    pub async fn report(&mut self) -> Result<Report, ClientError> {
+        let answer = within(&self.path, self.patience, self.switch.report(v1::ReportRequest {})).await?;
+        let response = answer.map_err(|status| self.refused(status))?.into_inner();
+        Report::try_from(response)
+            .map_err(|source| ClientError::Malformed { path: self.path.clone(), source })
+    }
+
+    /// Which program answers.
+    ///
+    /// # Errors
+    ///
+    /// When the switch does not answer in time, or refuses.
+    pub async fn version(&mut self) -> Result<Version, ClientError> {
+        let answer = within(&self.path, self.patience, self.switch.version(v1::VersionRequest {})).await?;
+        let response = answer.map_err(|status| self.refused(status))?.into_inner();
+        Ok(Version { version: response.version, pid: response.pid })
+    }
+
+    fn refused(&self, status: Status) -> ClientError {
+        ClientError::Answer { path: self.path.clone(), message: status.message().into() }
+    }
+}
+
+/// Which program answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Its version, as `0.1.0`.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+}
+
+/// Why the switch was not reached, or did not answer.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// There is no socket.
+    #[error("no switch runs here: {path} does not exist; start one with `weft run FABRIC --host NAME`",
+        path = path.display())]
+    Absent {
+        /// The socket's path.
+        path: PathBuf,
+    },
+    /// There is a socket, and nobody listens.
+    #[error("no switch runs here: nobody listens at {path}, which a switch left that did not end well; \
+        start one with `weft run FABRIC --host NAME`", path = path.display())]
+    Refused {
+        /// The socket's path.
+        path: PathBuf,
+    },
+    /// The socket belongs to another user.
+    #[error("{path} may not be opened: ask as the user that runs the switch (`sudo weft …`)", path = path.display())]
+    Denied {
+        /// The socket's path.
+        path: PathBuf,
+    },
+    /// The switch did not answer in time.
+    #[error("the switch at {path} did not answer within {patience:?}; it is overloaded or stuck",
+        path = path.display())]
+    TimedOut {
+        /// The socket's path.
+        path: PathBuf,
+        /// How long it was waited for.
+        patience: Duration,
+    },
+    /// The system refused for another reason.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The socket's path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Somebody listens, and does not speak this API.
+    #[error("{path} does not speak weft's API: {source}", path = path.display())]
+    Transport {
+        /// The socket's path.
+        path: PathBuf,
+        /// What went wrong.
+        source: tonic::transport::Error,
+    },
+    /// The switch answered with an error.
+    #[error("the switch at {path} gave no answer: {message}", path = path.display())]
+    Answer {
+        /// The socket's path.
+        path: PathBuf,
+        /// What the switch said.
+        message: String,
+    },
+    /// The answer is of a version that this program does not understand.
+    #[error("the answer of the switch at {path} is not understood: {source}; use the `weft` of its version",
+        path = path.display())]
+    Malformed {
+        /// The socket's path.
+        path: PathBuf,
+        /// What is not understood.
+        source: Malformed,
+    },
+}
+
+impl ClientError {
+    fn of_io(path: &Path, source: io::Error) -> Self {
+        let path = path.into();
+        match source.kind() {
+            io::ErrorKind::NotFound => Self::Absent { path },
+            io::ErrorKind::ConnectionRefused => Self::Refused { path },
+            io::ErrorKind::PermissionDenied => Self::Denied { path },
+            _ => Self::Io { path, source },
+        }
+    }
+}
+
+async fn within<T>(path: &Path, patience: Duration, work: impl Future<Output = T>) -> Result<T, ClientError> {
+    let late = |_| ClientError::TimedOut { path: path.into(), patience };
+    tokio::time::timeout(patience, work).await.map_err(late)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn says_that_no_switch_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("api.sock");
+        let error = Client::connect(&path).await.unwrap_err();
+        let wanted = format!(
+            "no switch runs here: {} does not exist; start one with `weft run FABRIC --host NAME`",
+            path.display()
+        );
+        assert_eq!(error.to_string(), wanted);
+    }
+
+    #[tokio::test]
+    async fn says_that_a_switch_died() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("api.sock");
+        drop(UnixListener::bind(&path).unwrap());
+        let error = Client::connect(&path).await.unwrap_err();
+        assert!(matches!(error, ClientError::Refused { .. }), "{error}");
+    }
+
+    #[test]
+    fn says_that_a_socket_is_anothers() {
+        let error =
+            ClientError::of_io(Path::new("/run/weft/hv-a/api.sock"), io::ErrorKind::PermissionDenied.into());
+        assert!(error.to_string().contains("may not be opened"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn does_not_wait_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("api.sock");
+        let _mute = UnixListener::bind(&path).unwrap();
+        let patience = Duration::from_millis(50);
+        let asked = async { Client::connect_within(&path, patience).await?.report().await };
+        let error = asked.await.unwrap_err();
+        assert!(matches!(error, ClientError::TimedOut { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn says_that_something_else_answers() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("api.sock");
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                drop(stream)
+            }
+        });
+        let asked = async { Client::connect(&path).await?.report().await };
+        let error = asked.await.unwrap_err();
+        assert!(matches!(error, ClientError::Answer { .. } | ClientError::Transport { .. }), "{error}");
+    }
+}

@@ -1,0 +1,22 @@
+//! The API of a running switch: gRPC on a unix socket that only its owner may open.
+//!
+//! [`serve`] answers from a [`ReportSource`]; [`Client`] asks. The messages (`proto/weft/v1/switch.proto`)
+//! mirror [`Report`](crate::report::Report) field by field.
+
+mod client;
+mod convert;
+mod server;
+mod socket;
+
+pub use client::{Client, ClientError, Version};
+pub use convert::Malformed;
+pub use server::{
+    ReportHandle, ReportRequests, ReportSource, ServeError, SourceError, report_channel, serve,
+};
+pub use socket::{Socket, SocketError, Tenancy, tenancy};
+
+/// What the compiler of the API's description makes of it.
+mod v1 {
+    #![allow(missing_docs, clippy::all)]
+    tonic::include_proto!("weft.v1");
+}

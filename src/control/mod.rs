@@ -1,0 +1,4 @@
+//! The control side of the switch: off the workers' cores, and never in a packet's way.
+
+pub mod api;
+pub mod runtime_dir;

@@ -1,0 +1,310 @@
+//! Reports for tests: one that reads like a real one, and random ones.
+
+use std::collections::BTreeMap;
+
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+
+use super::*;
+
+fn counted(pairs: &[(&str, u64)]) -> BTreeMap<String, u64> {
+    pairs.iter().map(|(name, n)| (name.to_string(), *n)).collect()
+}
+
+/// Two guests of one tenant on `hv-a`, one behind `hv-b`; every packet accounted for.
+pub(crate) fn report() -> Report {
+    let totals = Totals {
+        rx: 2105,
+        tx: 2060,
+        drops: 46,
+        replicated: 1,
+        originated: 3,
+        consumed: 1,
+        held: 2,
+        conserved: false,
+    };
+    Report {
+        fabric: "lab".into(),
+        host: "hv-a".into(),
+        version: "0.1.0".into(),
+        uptime_ns: 93_000_000_000,
+        ports: ports(),
+        tenants: tenants(),
+        endpoints: endpoints(),
+        tunnels: tunnels(),
+        drops: drops(),
+        workers: workers(),
+        totals: totals.settled(),
+    }
+}
+
+fn ports() -> Vec<PortReport> {
+    vec![
+        PortReport {
+            name: "up0".into(),
+            kind: PortKind::Uplink,
+            attach: "0000:3b:00.0".into(),
+            worker: 0,
+            mac: "02:00:00:00:00:0a".into(),
+            mtu: 1600,
+            link_up: true,
+            rx: 905,
+            rx_bytes: 1_305_500,
+            tx: 1160,
+            tx_bytes: 174_000,
+            drops: counted(&[("unknown-vni", 4)]),
+        },
+        PortReport {
+            name: "blue/web1".into(),
+            kind: PortKind::Guest,
+            attach: "vhost-user web1.sock".into(),
+            worker: 0,
+            mac: "02:00:00:00:01:01".into(),
+            mtu: 1550,
+            link_up: true,
+            rx: 1200,
+            rx_bytes: 118_000,
+            tx: 900,
+            tx_bytes: 1_260_000,
+            drops: counted(&[("policy-deny", 30), ("spoofed-mac", 12), ("malformed", 0)]),
+        },
+        PortReport {
+            name: "blue/web2".into(),
+            kind: PortKind::Guest,
+            attach: "vhost-user web2.sock".into(),
+            worker: 1,
+            mac: "02:00:00:00:01:03".into(),
+            mtu: 1550,
+            link_up: false,
+            ..Default::default()
+        },
+    ]
+}
+
+fn tenants() -> Vec<TenantReport> {
+    vec![
+        TenantReport {
+            name: "blue".into(),
+            endpoints_here: 2,
+            rx: 1200,
+            rx_bytes: 118_000,
+            tx: 900,
+            tx_bytes: 1_260_000,
+            to_fabric: 1155,
+            from_fabric: 900,
+            drops: counted(&[("policy-deny", 30), ("spoofed-mac", 12)]),
+        },
+        TenantReport { name: "green".into(), ..Default::default() },
+    ]
+}
+
+fn endpoints() -> Vec<EndpointReport> {
+    let endpoint = |name: &str, last: u8, state| EndpointReport {
+        tenant: "blue".into(),
+        name: name.into(),
+        host: "hv-a".into(),
+        local: true,
+        segment: "front".into(),
+        vni: 1001,
+        mac: format!("02:00:00:00:01:{last:02x}"),
+        ips: vec![format!("10.1.0.{}", 10 + last)],
+        groups: vec!["web".into()],
+        state,
+    };
+    let mut db = endpoint("db1", 2, EndpointState::Remote);
+    (db.host, db.local) = ("hv-b".into(), false);
+    db.groups = vec!["db".into(), "backup".into()];
+    db.ips.push("2001:db8:1::12".into());
+    vec![
+        endpoint("web1", 1, EndpointState::Connected),
+        endpoint("web2", 3, EndpointState::Waiting),
+        db,
+        EndpointReport {
+            tenant: "green".into(),
+            name: "lone".into(),
+            host: "hv-c".into(),
+            state: EndpointState::Remote,
+            segment: "s".into(),
+            vni: 7,
+            mac: "02:00:00:00:02:01".into(),
+            ..Default::default()
+        },
+    ]
+}
+
+fn tunnels() -> Vec<TunnelReport> {
+    let tunnel = |peer: &str, last: u8| TunnelReport {
+        peer: peer.into(),
+        vtep: format!("198.51.100.{last}"),
+        uplink: "up0".into(),
+        next_hop: format!("198.51.100.{last}"),
+        ..Default::default()
+    };
+    vec![
+        TunnelReport {
+            neighbor: NeighborState::Reachable,
+            mac: Some("02:00:00:00:00:0b".into()),
+            tx: 1155,
+            tx_bytes: 173_790,
+            rx: 900,
+            rx_bytes: 1_305_000,
+            ..tunnel("hv-b", 2)
+        },
+        TunnelReport { neighbor: NeighborState::Incomplete, held: 2, ..tunnel("hv-c", 3) },
+    ]
+}
+
+fn drops() -> Vec<DropReport> {
+    let drop = |reason: &str, help: &str, by_port: &[(&str, u64)]| DropReport {
+        reason: reason.into(),
+        packets: by_port.iter().map(|(_, n)| n).sum(),
+        help: help.into(),
+        by_port: counted(by_port),
+    };
+    vec![
+        drop("malformed", "The headers do not fit in the packet.", &[("blue/web1", 0)]),
+        drop("spoofed-mac", "The guest sent from a MAC address that is not its own.", &[("blue/web1", 12)]),
+        drop("policy-deny", "No rule of the tenant's policy allows it.", &[("blue/web1", 30)]),
+        drop("unknown-vni", "No segment of the fabric has the packet's VNI.", &[("up0", 4)]),
+    ]
+}
+
+fn workers() -> Vec<WorkerReport> {
+    let mut first = WorkerReport {
+        id: 0,
+        core: Some(1),
+        poll: PollMode::Adaptive,
+        ports: vec!["up0".into(), "blue/web1".into()],
+        packets: 2105,
+        polls: 90_000,
+        empty_polls: 89_500,
+        busy_cycles: 410_475,
+        handed_over: 7,
+        received_over: 0,
+        sleeps: 12,
+        epoch: 3,
+        ..Default::default()
+    };
+    first.busy_cycles_per_packet = first.cycles_per_packet();
+    let second = WorkerReport {
+        id: 1,
+        poll: PollMode::Busy,
+        ports: vec!["blue/web2".into()],
+        polls: 1_000_000,
+        empty_polls: 1_000_000,
+        received_over: 7,
+        epoch: 3,
+        ..Default::default()
+    };
+    vec![first, second]
+}
+
+prop_compose! {
+    /// Any report at all.
+    pub(crate) fn any_report()(
+        names in (".*", ".*", ".*"),
+        uptime_ns: u64,
+        ports in vec(any_port(), 0..4),
+        tenants in vec(any_tenant(), 0..4),
+        endpoints in vec(any_endpoint(), 0..4),
+        tunnels in vec(any_tunnel(), 0..4),
+        drops in vec(any_drop(), 0..4),
+        workers in vec(any_worker(), 0..4),
+        totals in any_totals(),
+    ) -> Report {
+        let (fabric, host, version) = names;
+        Report {
+            fabric, host, version, uptime_ns, ports, tenants, endpoints, tunnels, drops, workers, totals,
+        }
+    }
+}
+
+fn any_counts() -> impl Strategy<Value = BTreeMap<String, u64>> {
+    btree_map(".{0,8}", any::<u64>(), 0..4)
+}
+
+prop_compose! {
+    fn any_port()(
+        texts in (".{0,8}", ".{0,8}", ".{0,8}"),
+        uplink: bool, worker: u32, mtu: u32, link_up: bool,
+        counters: [u64; 4],
+        drops in any_counts(),
+    ) -> PortReport {
+        let (name, attach, mac) = texts;
+        let [rx, rx_bytes, tx, tx_bytes] = counters;
+        let kind = if uplink { PortKind::Uplink } else { PortKind::Guest };
+        PortReport { name, kind, attach, worker, mac, mtu, link_up, rx, rx_bytes, tx, tx_bytes, drops }
+    }
+}
+
+prop_compose! {
+    fn any_tenant()(name in ".{0,8}", counters: [u64; 7], drops in any_counts()) -> TenantReport {
+        let [endpoints_here, rx, rx_bytes, tx, tx_bytes, to_fabric, from_fabric] = counters;
+        TenantReport { name, endpoints_here, rx, rx_bytes, tx, tx_bytes, to_fabric, from_fabric, drops }
+    }
+}
+
+prop_compose! {
+    fn any_endpoint()(
+        texts in (".{0,8}", ".{0,8}", ".{0,8}", ".{0,8}", ".{0,8}"),
+        local: bool, vni: u32,
+        ips in vec(".{0,8}", 0..3),
+        groups in vec(".{0,8}", 0..3),
+        state in prop::sample::select(vec![
+            EndpointState::Connected, EndpointState::Waiting, EndpointState::Remote,
+        ]),
+    ) -> EndpointReport {
+        let (tenant, name, host, segment, mac) = texts;
+        EndpointReport { tenant, name, host, local, segment, vni, mac, ips, groups, state }
+    }
+}
+
+prop_compose! {
+    fn any_tunnel()(
+        texts in (".{0,8}", ".{0,8}", ".{0,8}", ".{0,8}"),
+        neighbor in prop::sample::select(vec![
+            NeighborState::Static, NeighborState::Reachable, NeighborState::Stale,
+            NeighborState::Incomplete, NeighborState::Unresolved,
+        ]),
+        mac in option::of(".{0,8}"),
+        counters: [u64; 5],
+    ) -> TunnelReport {
+        let (peer, vtep, uplink, next_hop) = texts;
+        let [tx, tx_bytes, rx, rx_bytes, held] = counters;
+        TunnelReport { peer, vtep, uplink, next_hop, neighbor, mac, tx, tx_bytes, rx, rx_bytes, held }
+    }
+}
+
+prop_compose! {
+    fn any_drop()(
+        reason in ".{0,8}", packets: u64, help in ".{0,8}", by_port in any_counts(),
+    ) -> DropReport {
+        DropReport { reason, packets, help, by_port }
+    }
+}
+
+prop_compose! {
+    fn any_worker()(
+        id: u32,
+        core in option::of(any::<u32>()),
+        busy: bool,
+        ports in vec(".{0,8}", 0..3),
+        counters: [u64; 8],
+        busy_cycles_per_packet in 0.0..1e12f64,
+    ) -> WorkerReport {
+        let [packets, polls, empty_polls, busy_cycles, handed_over, received_over, sleeps, epoch] = counters;
+        let poll = if busy { PollMode::Busy } else { PollMode::Adaptive };
+        WorkerReport {
+            id, core, poll, ports, packets, polls, empty_polls, busy_cycles, busy_cycles_per_packet,
+            handed_over, received_over, sleeps, epoch,
+        }
+    }
+}
+
+prop_compose! {
+    fn any_totals()(counters: [u64; 7], conserved: bool) -> Totals {
+        let [rx, tx, drops, replicated, originated, consumed, held] = counters;
+        Totals { rx, tx, drops, replicated, originated, consumed, held, conserved }
+    }
+}
