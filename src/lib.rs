@@ -8,3 +8,4 @@ pub mod control;
 #[cfg(feature = "dpdk")]
 pub mod dpdk;
 pub mod report;
+pub mod worker;

@@ -190,6 +190,12 @@ pub struct TxQueue {
 }
 
 impl TxQueue {
+    /// Whether the port's link is up: on a vhost-user port, whether a guest is there.
+    pub fn link_up(&self) -> bool {
+        // SAFETY: the port is open as long as its device lives.
+        unsafe { dpdk_sys::dpdk_sys_link_up(self.port) == 1 }
+    }
+
     /// Sends packets from the front of `burst` and removes them; returns how many.
     ///
     /// What is left did not fit, or the other side is gone: it is the caller's to send again, or to count

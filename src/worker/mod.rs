@@ -1,0 +1,167 @@
+//! A worker: one thread that polls its ports, takes what other workers hand it, and keeps house in between.
+//!
+//! It shares nothing. What it needs comes by mail between two bursts, and what it knows goes back the same way.
+
+mod clock;
+mod mail;
+mod outputs;
+mod pace;
+mod port;
+
+use std::sync::Arc;
+use std::thread;
+
+use weft_pipelines::{BURST, Frame, HopId, Plane, PortId, Reason, Snapshot, WorkerId};
+
+pub use clock::Clock;
+pub use mail::{Mail, Mailbox, Neighbor, Reply, Standing, Work};
+pub use outputs::{Incoming, Outgoing, Outputs, rings};
+pub use pace::{Pace, Poll};
+pub use port::{Pool, Receive, Transmit};
+
+/// A receive queue of a port.
+pub struct Input<F> {
+    /// The port.
+    pub port: PortId,
+    /// The queue.
+    pub queue: Box<dyn Receive<F>>,
+}
+
+/// What a worker starts with.
+pub struct Worker<F> {
+    /// Who it is.
+    pub id: WorkerId,
+    /// The configuration.
+    pub snapshot: Arc<Snapshot>,
+    /// What it polls.
+    pub inputs: Vec<Input<F>>,
+    /// What other workers hand it.
+    pub incoming: Incoming<F>,
+    /// Where its packets leave to.
+    pub outputs: Outputs<F>,
+    /// Its mail.
+    pub mailbox: Arc<Mailbox>,
+    /// The time.
+    pub clock: Clock,
+    /// How it waits.
+    pub poll: Poll,
+}
+
+impl<F: Frame> Worker<F> {
+    /// Polls until it is told to end. Returns how it stood at the end, with nothing left waiting.
+    pub fn run(self) -> Standing {
+        let pace = Pace::new(self.poll);
+        let plane = Plane::new(self.id, &self.snapshot);
+        let mut round = Round { plane, worker: self, work: Work::default(), pace, receiving: true };
+        while round.take_mail() {
+            round.poll();
+        }
+        round.end()
+    }
+}
+
+/// A worker at work.
+struct Round<F> {
+    worker: Worker<F>,
+    plane: Plane<F>,
+    work: Work,
+    pace: Pace,
+    /// Whether it still receives from ports.
+    receiving: bool,
+}
+
+impl<F: Frame> Round<F> {
+    /// One round: a burst from each ring and each port, then out with what has gathered.
+    fn poll(&mut self) {
+        let Self { worker, plane, work, pace, receiving } = self;
+        let Worker { snapshot, inputs, incoming, outputs, clock, .. } = worker;
+        let start = clock.cycles();
+        let now = clock.tick(start);
+        let (mut received, mut taken) = (0, 0);
+        for ring in incoming {
+            // No more than a burst, so that a busy neighbour leaves room for this worker's own ports.
+            let burst = ring.slots().min(BURST);
+            if let Ok(chunk) = ring.read_chunk(burst) {
+                taken += burst;
+                chunk.into_iter().for_each(|handed| plane.from_worker(snapshot, handed, now, outputs));
+            }
+        }
+        if *receiving {
+            for Input { port, queue } in inputs {
+                received += plane.from_port(snapshot, *port, now, outputs, |burst| queue.receive(burst));
+            }
+        }
+        plane.tick(snapshot, now, outputs);
+        outputs.flush();
+        work.polls += 1;
+        work.packets += received as u64;
+        work.received_over += taken as u64;
+        if received + taken > 0 {
+            pace.busy();
+            work.busy_cycles += clock.cycles() - start;
+        } else {
+            work.empty_polls += 1;
+            if let Some(doze) = pace.idle() {
+                work.sleeps += 1;
+                thread::sleep(doze);
+            }
+        }
+    }
+
+    /// Does what the letters say. Returns whether to go on.
+    fn take_mail(&mut self) -> bool {
+        while let Some(mail) = self.worker.mailbox.take() {
+            match mail {
+                Mail::Publish(snapshot) => {
+                    self.worker.outputs.publish(&snapshot);
+                    let retired = std::mem::replace(&mut self.worker.snapshot, snapshot);
+                    self.worker.mailbox.answer(Reply::Retired(retired));
+                }
+                Mail::Report(mut standing) => {
+                    self.write(&mut standing);
+                    self.worker.mailbox.answer(Reply::Standing(standing));
+                }
+                Mail::Finish => self.receiving = false,
+                Mail::End => return false,
+            }
+        }
+        true
+    }
+
+    /// Writes down how it stands.
+    fn write(&self, standing: &mut Standing) {
+        let outputs = &self.worker.outputs;
+        standing.counters.copy_from(&self.plane.counters);
+        standing.counters.merge(&outputs.counters);
+        standing.work =
+            Work { handed_over: outputs.handed_over, epoch: self.worker.snapshot.epoch.0, ..self.work };
+        let now = self.worker.clock.tick(self.worker.clock.cycles());
+        for (hop, neighbor) in standing.neighbors.iter_mut().enumerate() {
+            let (hop, neighbors) = (HopId(hop as u16), &self.plane.neighbors);
+            *neighbor = Neighbor {
+                state: neighbors.state(hop, now),
+                mac: neighbors.mac(hop),
+                held: neighbors.held(hop) as u64,
+            };
+        }
+    }
+
+    /// Drops, by name, what still waits.
+    fn end(mut self) -> Standing {
+        let Worker { snapshot, incoming, outputs, .. } = &mut self.worker;
+        for ring in incoming {
+            while let Ok(handed) = ring.pop() {
+                self.work.received_over += 1;
+                outputs.abandon(handed, Reason::Stopping);
+            }
+        }
+        self.plane.stop(snapshot, outputs);
+        outputs.flush();
+        let mut standing = Standing::new(&self.worker.snapshot);
+        self.write(&mut standing);
+        standing
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+//! Where a worker's packets leave to: its own ports' send queues, and the rings to other workers.
+
+use arrayvec::ArrayVec;
+use rtrb::{Consumer, Producer, RingBuffer};
+use weft_pipelines::{BURST, Burst, Counters, Frame, Handed, PortId, Reason, Sink, Snapshot, WorkerId};
+
+use super::port::{Pool, Transmit};
+
+/// Packets that fit a ring between two workers.
+const RING: usize = 1024;
+
+/// The sending ends of the rings to the other workers, by worker; `None` for itself.
+pub type Outgoing<F> = Vec<Option<Producer<Handed<F>>>>;
+
+/// The receiving ends of the rings from the other workers.
+pub type Incoming<F> = Vec<Consumer<Handed<F>>>;
+
+/// Rings between each two of `workers`: for each worker its ends.
+pub fn rings<F>(workers: usize) -> Vec<(Outgoing<F>, Incoming<F>)> {
+    let mut ends: Vec<(Vec<_>, Vec<_>)> = (0..workers).map(|_| (Vec::new(), Vec::new())).collect();
+    for from in 0..workers {
+        for to in 0..workers {
+            if from == to {
+                ends[from].0.push(None);
+                continue;
+            }
+            let (producer, consumer) = RingBuffer::new(RING);
+            ends[from].0.push(Some(producer));
+            ends[to].1.push(consumer);
+        }
+    }
+    ends
+}
+
+/// A worker's sink.
+pub struct Outputs<F> {
+    /// By port; `None` where another worker owns it.
+    ports: Vec<Option<Output<F>>>,
+    /// Ports with pending frames.
+    pending: Vec<PortId>,
+    /// By worker; `None` for itself.
+    rings: Vec<Option<Ring<F>>>,
+    /// By tunnel: the port it leaves by.
+    uplinks: Vec<PortId>,
+    pool: Box<dyn Pool<F>>,
+    trash: Burst<F>,
+    /// What was sent, and what was dropped on the way out.
+    pub counters: Counters,
+    /// Packets given to other workers.
+    pub handed_over: u64,
+}
+
+struct Output<F> {
+    queue: Box<dyn Transmit<F>>,
+    pending: Burst<F>,
+}
+
+struct Ring<F> {
+    producer: Producer<Handed<F>>,
+    pending: ArrayVec<Handed<F>, BURST>,
+}
+
+impl<F: Frame> Outputs<F> {
+    /// The sink of a worker that owns the ports with a `Some`, and reaches others through `rings`.
+    pub fn new(
+        snapshot: &Snapshot,
+        queues: Vec<Option<Box<dyn Transmit<F>>>>,
+        rings: Outgoing<F>,
+        pool: Box<dyn Pool<F>>,
+    ) -> Self {
+        let output = |queue| Output { queue, pending: Burst::new() };
+        let ring = |producer| Ring { producer, pending: ArrayVec::new() };
+        Self {
+            pending: Vec::with_capacity(queues.len()),
+            counters: Counters::new(queues.len(), 0, 0),
+            ports: queues.into_iter().map(|queue| queue.map(output)).collect(),
+            rings: rings.into_iter().map(|producer| producer.map(ring)).collect(),
+            uplinks: uplinks(snapshot),
+            pool,
+            trash: Burst::new(),
+            handed_over: 0,
+        }
+    }
+
+    /// Takes up another configuration.
+    pub fn publish(&mut self, snapshot: &Snapshot) {
+        self.uplinks = uplinks(snapshot);
+    }
+
+    /// Sends all that is pending: what is not accepted now is dropped and counted.
+    pub fn flush(&mut self) {
+        while let Some(port) = self.pending.pop() {
+            self.flush_port(port);
+        }
+        for worker in 0..self.rings.len() {
+            self.flush_ring(worker);
+        }
+        if !self.trash.is_empty() {
+            self.pool.recycle(&mut self.trash);
+        }
+    }
+
+    /// Drops a packet that was, or was to be, handed over.
+    pub fn abandon(&mut self, handed: Handed<F>, reason: Reason) {
+        let (port, frame) = match handed {
+            Handed::Deliver(port, frame) => (port, frame),
+            Handed::IntoTunnel(tunnel, frame) => (self.uplinks[tunnel.index()], frame),
+        };
+        // The port may be another worker's; what is counted here of it is this worker's own.
+        self.counters.port(port).drops.add(reason, 1);
+        self.discard(frame);
+    }
+
+    fn flush_port(&mut self, port: PortId) {
+        let Some(Some(output)) = self.ports.get_mut(port.index()) else { return };
+        let bytes = |burst: &Burst<F>| burst.iter().map(|frame| frame.data().len() as u64).sum::<u64>();
+        let (packets, before) = (output.pending.len(), bytes(&output.pending));
+        output.queue.transmit(&mut output.pending);
+        let left = output.pending.len();
+        let counters = self.counters.port(port);
+        counters.tx.packets += (packets - left) as u64;
+        counters.tx.bytes += before;
+        if left > 0 {
+            counters.tx.bytes -= bytes(&output.pending);
+            let reason = if output.queue.is_connected() { Reason::TxFull } else { Reason::PortDown };
+            counters.drops.add(reason, left as u64);
+            self.pool.recycle(&mut output.pending);
+        }
+    }
+
+    fn flush_ring(&mut self, worker: usize) {
+        let Some(Some(ring)) = self.rings.get_mut(worker) else { return };
+        if ring.pending.is_empty() {
+            return;
+        }
+        let room = ring.producer.slots().min(ring.pending.len());
+        if let Ok(chunk) = ring.producer.write_chunk_uninit(room) {
+            self.handed_over += chunk.fill_from_iter(ring.pending.drain(..room)) as u64;
+        }
+        for refused in core::mem::take(&mut ring.pending) {
+            self.abandon(refused, Reason::HandOverFull);
+        }
+    }
+}
+
+fn uplinks(snapshot: &Snapshot) -> Vec<PortId> {
+    snapshot.tunnels.iter().map(|tunnel| snapshot.hop(tunnel.hop).uplink).collect()
+}
+
+impl<F: Frame> Sink<F> for Outputs<F> {
+    fn transmit(&mut self, port: PortId, frame: F) {
+        let Some(Some(output)) = self.ports.get_mut(port.index()) else {
+            debug_assert!(false, "{port:?} is another worker's");
+            return self.discard(frame);
+        };
+        if output.pending.is_empty() {
+            self.pending.push(port);
+        }
+        output.pending.push(frame);
+        if output.pending.is_full() {
+            self.flush_port(port);
+            self.pending.retain(|pending| *pending != port);
+        }
+    }
+
+    fn hand_over(&mut self, worker: WorkerId, handed: Handed<F>) {
+        let Some(Some(ring)) = self.rings.get_mut(worker.index()) else {
+            debug_assert!(false, "{worker:?} is this worker or none");
+            return self.abandon(handed, Reason::Stopping);
+        };
+        ring.pending.push(handed);
+        if ring.pending.is_full() {
+            self.flush_ring(worker.index());
+        }
+    }
+
+    fn allocate(&mut self) -> Option<F> {
+        self.pool.allocate()
+    }
+
+    fn discard(&mut self, frame: F) {
+        self.trash.push(frame);
+        if self.trash.is_full() {
+            self.pool.recycle(&mut self.trash);
+        }
+    }
+}
