@@ -4,7 +4,9 @@
 //! what turns it into a running switch ([`control`], [`worker`], [`dpdk`]), and the commands ([`cli`]).
 
 pub mod cli;
+pub mod config;
 pub mod control;
+pub mod doctor;
 #[cfg(feature = "dpdk")]
 pub mod dpdk;
 pub mod report;

@@ -1,0 +1,45 @@
+//! `weft check`: whether a fabric's document is good.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::config::{self, Fabric};
+
+/// Says all that is wrong with a fabric's document, each with its line and column.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The document.
+    #[arg(value_name = "FABRIC")]
+    pub fabric: PathBuf,
+}
+
+/// Prints the findings on standard error, or what the document holds on standard output.
+///
+/// Exits with 0 if the document is good, perhaps with warnings, and with 2 if it is not.
+pub fn run(args: Args) -> ExitCode {
+    match config::load(&args.fabric) {
+        Ok(fabric) => {
+            eprint!("{}", fabric.warnings);
+            println!("{}: ok: {}", args.fabric.display(), summary(&fabric));
+            ExitCode::SUCCESS
+        }
+        Err(found) => {
+            eprint!("{found}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// How much there is in the fabric, as "2 hosts, 1 tenant, 1 segment, 2 endpoints, 3 rules".
+fn summary(fabric: &Fabric) -> String {
+    let sum = |count: fn(&config::checked::Tenant) -> usize| fabric.tenants.iter().map(count).sum();
+    let counts = [
+        (fabric.hosts.len(), "host"),
+        (fabric.tenants.len(), "tenant"),
+        (sum(|tenant| tenant.segments.len()), "segment"),
+        (sum(|tenant| tenant.endpoints.len()), "endpoint"),
+        (sum(|tenant| tenant.policy.rules.len()), "rule"),
+    ];
+    let parts = counts.map(|(n, what)| format!("{n} {what}{}", if n == 1 { "" } else { "s" }));
+    parts.join(", ")
+}
