@@ -2,4 +2,5 @@
 
 pub mod cli;
 pub mod control;
+pub mod doctor;
 pub mod report;
