@@ -256,13 +256,14 @@ fn arguments(options: &EalOptions, hugepages: bool, cores: &[usize]) -> Result<V
         format!("--lcores=0@({})", cores.join(",")),
         format!("-m{}", options.memory_bytes.div_ceil(1 << 20)),
         "--no-telemetry".to_owned(),
-        // No file is shared with other processes or left behind.
-        "--in-memory".to_owned(),
         // A vhost-user peer takes at most eight regions of memory: one file is one region.
         "--single-file-segments".to_owned(),
     ];
-    if !hugepages {
-        arguments.push("--no-huge".to_owned());
+    // Either way no file is shared with other processes or left behind.
+    if hugepages {
+        arguments.push("--in-memory".to_owned());
+    } else {
+        arguments.extend(["--no-huge", "--no-shconf"].map(str::to_owned));
     }
     if options.pci.is_empty() {
         // Physical addresses need privilege, and only PCI could need them.

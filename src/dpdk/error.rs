@@ -105,7 +105,7 @@ pub enum Error {
     Register(Reason),
 }
 
-/// An error number, with the last error that DPDK logged on the way.
+/// An error number, with the first error that DPDK logged on the way.
 #[derive(Debug)]
 pub struct Reason {
     errno: i32,
@@ -115,14 +115,14 @@ pub struct Reason {
 impl Reason {
     /// Of a call that returned `-errno` or, where it returned -1, left it in `rte_errno`.
     pub(super) fn returned(ret: i32) -> Self {
-        if ret == -1 { Self::last() } else { Self { errno: ret.wrapping_neg(), said: log::last_error() } }
+        if ret == -1 { Self::last() } else { Self { errno: ret.wrapping_neg(), said: log::first_error() } }
     }
 
     /// Of a call that left its error in `rte_errno`.
     pub(super) fn last() -> Self {
         // SAFETY: reads a thread-local variable.
         let errno = unsafe { dpdk_sys::dpdk_sys_errno() };
-        Self { errno, said: log::last_error() }
+        Self { errno, said: log::first_error() }
     }
 }
 

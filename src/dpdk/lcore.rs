@@ -12,7 +12,9 @@ use super::{Eal, Error, log};
 /// From then on the thread has a cache of free buffers for each pool, which makes taking and giving them
 /// several times cheaper. At most 127 threads can be registered at a time.
 pub fn pin_and_register(eal: &Eal, core: usize) -> Result<LcoreGuard, Error> {
-    if !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
+    // core_affinity panics beyond the set's end.
+    let known = core < rustix::thread::CpuSet::MAX_CPU;
+    if !known || !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
         return Err(Error::Pin(core));
     }
     eal.change_workers(|workers| {

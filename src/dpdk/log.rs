@@ -6,8 +6,9 @@ use std::panic::catch_unwind;
 use std::ptr;
 use std::sync::{Mutex, PoisonError};
 
-/// The last line at error level, kept for the error that the caller is about to get.
-static LAST_ERROR: Mutex<Option<String>> = Mutex::new(None);
+/// The first line at error level, which is the cause of those after it, kept for the error that the caller
+/// is about to get.
+static FIRST_ERROR: Mutex<Option<String>> = Mutex::new(None);
 
 /// Takes DPDK's log over, from its first line on.
 pub(super) fn capture() {
@@ -23,12 +24,12 @@ pub(super) fn capture() {
 
 /// Forgets errors of calls before this one.
 pub(super) fn forget() {
-    *LAST_ERROR.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    *FIRST_ERROR.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
-/// What DPDK logged as an error since [`forget`].
-pub(super) fn last_error() -> Option<String> {
-    LAST_ERROR.lock().unwrap_or_else(PoisonError::into_inner).take()
+/// What DPDK first logged as an error since [`forget`].
+pub(super) fn first_error() -> Option<String> {
+    FIRST_ERROR.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 /// Called by the C library once for each message, on the thread that logs it.
@@ -48,7 +49,8 @@ fn pass_on(text: &str) {
     // SAFETY: reads a thread-local variable that is set while a message is being written.
     let level = unsafe { dpdk_sys::rte_log_cur_msg_loglevel() }.cast_unsigned();
     if level <= dpdk_sys::RTE_LOG_ERR {
-        *LAST_ERROR.lock().unwrap_or_else(PoisonError::into_inner) = Some(line.to_owned());
+        let mut first = FIRST_ERROR.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert_with(|| line.to_owned());
     }
     if !tracing::dispatcher::has_been_set() {
         let _ = writeln!(std::io::stderr(), "{line}");
