@@ -11,3 +11,6 @@ pub mod doctor;
 pub mod dpdk;
 pub mod report;
 pub mod worker;
+
+/// The version of this build: the package's, and what it was built from.
+pub const VERSION: &str = env!("WEFT_VERSION");

@@ -1,2 +1,35 @@
 //! The `weft` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use weft::cli;
+
+/// A userspace virtual switch for hypervisor hosts.
+#[derive(Debug, Parser)]
+#[command(name = "weft", version = weft::VERSION, arg_required_else_help = true)]
+struct Weft {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(cli::check::Args),
+    Doctor(cli::doctor::Args),
+    #[cfg(feature = "dpdk")]
+    Run(cli::run::Args),
+    Schema(cli::schema::Args),
+    Show(cli::show::Args),
+}
+
+fn main() -> ExitCode {
+    match Weft::parse().command {
+        Command::Check(args) => cli::check::run(args),
+        Command::Doctor(args) => cli::doctor::run(args),
+        #[cfg(feature = "dpdk")]
+        Command::Run(args) => cli::run::run(args),
+        Command::Schema(args) => cli::schema::run(args),
+        Command::Show(args) => cli::show::run(args),
+    }
+}

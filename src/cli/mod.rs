@@ -1,4 +1,8 @@
 //! The commands.
 
+pub mod check;
 pub mod doctor;
+#[cfg(feature = "dpdk")]
+pub mod run;
+pub mod schema;
 pub mod show;

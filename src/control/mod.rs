@@ -1,4 +1,8 @@
 //! The control side of the switch: off the workers' cores, and never in a packet's way.
 
 pub mod api;
+pub mod compile;
+pub mod observe;
 pub mod runtime_dir;
+#[cfg(feature = "dpdk")]
+pub mod switch;

@@ -17,6 +17,11 @@ pub fn pin_and_register(eal: &Eal, core: usize) -> Result<LcoreGuard, Error> {
     if !known || !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
         return Err(Error::Pin(core));
     }
+    register(eal)
+}
+
+/// Makes the calling thread known to DPDK, as [`pin_and_register`] does, and leaves it on the cores it may use.
+pub fn register(eal: &Eal) -> Result<LcoreGuard, Error> {
     eal.change_workers(|workers| {
         log::forget();
         // SAFETY: the environment runs.
@@ -30,7 +35,7 @@ pub fn pin_and_register(eal: &Eal, core: usize) -> Result<LcoreGuard, Error> {
 
 /// A registered worker thread; dropping it gives the thread's cached buffers back and ends the registration.
 ///
-/// The thread stays pinned.
+/// A pinned thread stays pinned.
 pub struct LcoreGuard {
     eal: Eal,
     /// It belongs to the thread that it was made on.

@@ -28,8 +28,7 @@ pub struct Lab {
 
 impl Lab {
     fn new(name: &str) -> Self {
-        let options =
-            EalOptions { name: name.into(), hugepages: Hugepages::Off, ..EalOptions::default() };
+        let options = EalOptions { name: name.into(), hugepages: Hugepages::Off, ..EalOptions::default() };
         let dir = tempfile::tempdir().unwrap();
         Self { eal: Eal::init(&options).unwrap(), dir }
     }

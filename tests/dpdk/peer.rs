@@ -22,7 +22,13 @@ impl Peer {
     /// The same, with no privilege whatsoever and `place` as its runtime directory.
     pub fn start_as_nobody(role: &str, place: &Path) -> Self {
         let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all", "--no-new-privs"]);
+        command.args([
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            "--bounding-set=-all",
+            "--no-new-privs",
+        ]);
         // What builds this may live where nobody else may look.
         let binary = place.join("peer");
         std::fs::copy(std::env::current_exe().unwrap(), &binary).unwrap();
@@ -75,7 +81,9 @@ pub fn play(role: String) {
     let path = place.display();
     match role.as_str() {
         "echo" => echo(&eal, &pool, &format!("net_virtio_user0,mac=02:00:00:00:00:01,path={path}")),
-        "echo-server" => echo(&eal, &pool, &format!("net_virtio_user0,mac=02:00:00:00:00:01,server=1,path={path}")),
+        "echo-server" => {
+            echo(&eal, &pool, &format!("net_virtio_user0,mac=02:00:00:00:00:01,server=1,path={path}"))
+        }
         "memif" => echo(&eal, &pool, &format!("net_memif0,role=client,socket-abstract=no,socket={path}")),
         "switch" => switch(&eal, &pool, &place),
         _ => panic!("no role {role}"),

@@ -1,0 +1,155 @@
+//! `weft run`: the switch of one host, in the foreground.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::time::MissedTickBehavior;
+use tracing::{error, info, warn};
+
+use crate::config::{self, Fabric, checked::HostIndex};
+use crate::control::api::{self, Socket, report_channel};
+use crate::control::runtime_dir::{Instance, RuntimeDir};
+use crate::control::switch::Switch;
+use crate::report::Report;
+
+/// How often the control thread looks at the ports' links.
+const WATCH: Duration = Duration::from_millis(100);
+
+/// Runs the switch of one host in the foreground, until SIGINT or SIGTERM.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The fabric's document.
+    #[arg(value_name = "FABRIC")]
+    pub fabric: PathBuf,
+    /// Which of its hosts this is.
+    #[arg(long, value_name = "NAME")]
+    pub host: String,
+    /// Where the sockets are: DIR/NAME/ [default: $XDG_RUNTIME_DIR/weft, or /run/weft].
+    #[arg(long, value_name = "DIR")]
+    pub runtime_dir: Option<PathBuf>,
+    /// How log lines on standard error look.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Starts the switch and serves its API until a signal asks it to stop; then prints the final ledger, as one line
+/// of JSON on standard output.
+///
+/// Exits with 2 when the document or an argument is wrong, with 1 when the switch can't start or lost a packet.
+pub fn run(args: Args) -> ExitCode {
+    log_to_stderr(args.log_format);
+    let fabric = match config::load(&args.fabric) {
+        Ok(fabric) => fabric,
+        Err(found) => {
+            eprint!("{found}");
+            return ExitCode::from(2);
+        }
+    };
+    eprint!("{}", fabric.warnings);
+    let Some(host) = fabric.host(&args.host) else {
+        let names: Vec<_> = fabric.hosts.iter().map(|host| host.name.to_string()).collect();
+        eprintln!(
+            "weft: {} has no host {}; its hosts are {}",
+            args.fabric.display(),
+            args.host,
+            names.join(", ")
+        );
+        return ExitCode::from(2);
+    };
+    match serve(&args, &fabric, host) {
+        Ok(report) => {
+            println!("{}", report.ledger_json());
+            if report.totals.conserved { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(problem) => {
+            error!("{problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(args: &Args, fabric: &Fabric, host: HostIndex) -> Result<Report, Box<dyn std::error::Error>> {
+    let instance = RuntimeDir::new(args.runtime_dir.as_deref())?.claim(&args.host)?;
+    warn_of_what_is_not_enforced(fabric);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(control(fabric, host, &instance))
+}
+
+/// The control thread's loop.
+async fn control(
+    fabric: &Fabric,
+    host: HostIndex,
+    instance: &Instance,
+) -> Result<Report, Box<dyn std::error::Error>> {
+    // Before anything is opened, so that a signal during the start is not lost.
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let socket = Socket::bind(&instance.api_socket())?;
+    let mut switch = Switch::start(fabric, host, instance)?;
+    let (reports, mut requests) = report_channel();
+    let (end, ended) = oneshot::channel::<()>();
+    let mut server = std::pin::pin!(api::serve(socket, reports, async {
+        // An error says that the sender is gone, which says the same.
+        let _ = ended.await;
+    }));
+    let mut watch = tokio::time::interval(WATCH);
+    watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    info!(host = %fabric.hosts[host.0].name, version = crate::VERSION, api = %instance.api_socket().display(), "ready");
+    let signal = loop {
+        tokio::select! {
+            _ = interrupt.recv() => break "SIGINT",
+            _ = terminate.recv() => break "SIGTERM",
+            _ = watch.tick() => switch.watch_links(),
+            Some(answer) = requests.recv() => match switch.report().await {
+                // A client that has gone away needs no answer.
+                Ok(report) => drop(answer.send(report)),
+                Err(silent) => warn!("{silent}"),
+            },
+            served = &mut server => {
+                served?;
+                return Err("the API ended by itself".into());
+            }
+        }
+    };
+    info!(signal, "stopping");
+    drop((end, requests));
+    server.await?;
+    let report = switch.stop().await;
+    let totals = report.totals;
+    info!(rx = totals.rx, tx = totals.tx, drops = totals.drops, conserved = totals.conserved, "stopped");
+    Ok(report)
+}
+
+/// The document can say more than the switch does yet, and nobody should believe in a wall that is not there.
+fn warn_of_what_is_not_enforced(fabric: &Fabric) {
+    for tenant in &fabric.tenants {
+        if !tenant.policy.rules.is_empty() || tenant.policy.default == config::checked::Action::Deny {
+            warn!(tenant = %tenant.name, "this version checks policies but does not enforce them: all is allowed");
+        }
+        if tenant.qos.is_some() || tenant.endpoints.iter().any(|endpoint| endpoint.qos.is_some()) {
+            warn!(tenant = %tenant.name, "this version checks qos but does not apply it: nothing is limited");
+        }
+    }
+}
+
+fn log_to_stderr(format: LogFormat) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("WEFT_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let logs =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    match format {
+        LogFormat::Text => logs.init(),
+        LogFormat::Json => logs.json().init(),
+    }
+}
