@@ -28,7 +28,11 @@ fn driver(case: &Case, address: &str) -> Option<String> {
     case.probe.link(format!("{DEVICES}/{address}/driver"))
 }
 
+/// Whether a device is there that DPDK gets through VFIO.
 fn needs_vfio(case: &Case, address: &str) -> bool {
+    if !case.probe.exists(format!("{DEVICES}/{address}")) {
+        return false;
+    }
     let driver = driver(case, address).unwrap_or_default();
     !SHARED_DRIVERS.contains(&driver.as_str()) && !UIO_DRIVERS.contains(&driver.as_str())
 }
@@ -168,10 +172,12 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_is_not_there_is_an_error() {
-        let fake = Fake::healthy();
+    fn a_device_that_is_not_there_is_an_error_and_the_only_one() {
+        let fake = Fake::healthy().without("/sys/module/vfio_pci");
         let wants = Wants { pci_devices: vec!["0000:99:00.0".into()], ..fake.wants() };
-        let finding = only(check(&case(&fake, Some(wants))), "device");
+        let findings = check(&case(&fake, Some(wants)));
+        assert_eq!(findings.iter().filter(|finding| finding.level == Level::Error).count(), 1);
+        let finding = only(findings, "device");
         assert_eq!((finding.level, finding.seen.as_str()), (Level::Error, "there is no 0000:99:00.0 on PCI"));
     }
 

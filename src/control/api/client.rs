@@ -122,6 +122,12 @@ pub enum ClientError {
         /// The socket's path.
         path: PathBuf,
     },
+    /// Too many clients wait already.
+    #[error("the switch at {path} takes no more clients now; it is overloaded or stuck", path = path.display())]
+    Busy {
+        /// The socket's path.
+        path: PathBuf,
+    },
     /// The switch did not answer in time.
     #[error("the switch at {path} did not answer within {patience:?}; it is overloaded or stuck",
         path = path.display())]
@@ -173,6 +179,8 @@ impl ClientError {
             io::ErrorKind::NotFound => Self::Absent { path },
             io::ErrorKind::ConnectionRefused => Self::Refused { path },
             io::ErrorKind::PermissionDenied => Self::Denied { path },
+            // A unix socket whose queue is full says EAGAIN.
+            io::ErrorKind::WouldBlock => Self::Busy { path },
             _ => Self::Io { path, source },
         }
     }
@@ -187,6 +195,7 @@ async fn within<T>(path: &Path, patience: Duration, work: impl Future<Output = T
 mod tests {
     use std::os::unix::net::UnixListener;
 
+    use super::super::{Tenancy, tenancy};
     use super::*;
 
     #[tokio::test]
@@ -215,6 +224,20 @@ mod tests {
         let error =
             ClientError::of_io(Path::new("/run/weft/hv-a/api.sock"), io::ErrorKind::PermissionDenied.into());
         assert!(error.to_string().contains("may not be opened"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn says_that_a_switch_is_too_busy() {
+        use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("api.sock");
+        let fd = socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+        bind(&fd, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+        listen(&fd, 0).unwrap();
+        let _first = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        assert_eq!(tenancy(&path).unwrap(), Tenancy::Live);
+        let error = Client::connect(&path).await.unwrap_err();
+        assert!(matches!(error, ClientError::Busy { .. }), "{error}");
     }
 
     #[tokio::test]
