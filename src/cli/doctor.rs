@@ -1,12 +1,14 @@
 //! `weft doctor`: what keeps a switch from starting here, or from being fast, and what mends it.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::config::{self, checked::Attach};
 use crate::control::runtime_dir::RuntimeDir;
 use crate::doctor::{
-    Build, Case, CheckDocument, Finding, Level, Probe, document_findings, examine, would_start,
+    Build, Case, CheckDocument, Finding, Hugepages, Level, Probe, Wants, document_findings, examine,
+    would_start,
 };
 
 /// Says what keeps a switch from starting on this machine, or from being fast there, and what mends it.
@@ -27,8 +29,8 @@ pub struct Args {
 }
 
 /// Examines this machine; succeeds if `weft run` would start.
-pub fn run(args: Args, check_document: CheckDocument) -> ExitCode {
-    let findings = findings(&args, Probe::of_this_machine(), Build::of_this_program(), check_document);
+pub fn run(args: Args) -> ExitCode {
+    let findings = findings(&args, Probe::of_this_machine(), Build::of_this_program(), wants);
     let text = if args.json { json(&findings) } else { text(&findings) };
     match io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -48,10 +50,35 @@ fn findings(args: &Args, probe: Probe, build: Build, check_document: CheckDocume
         findings.extend(document_findings(fabric, host, &checked));
         wants = checked.ok();
     }
-    let runtime_dir = RuntimeDir::new(args.runtime_dir.as_deref());
-    let runtime_dir = runtime_dir.map(|dir| dir.root().into()).map_err(|error| error.to_string());
+    let runtime_dir = RuntimeDir::new(args.runtime_dir.as_deref()).root().into();
     findings.extend(examine(&Case { probe, build, host: args.host.clone(), wants, runtime_dir }));
     findings
+}
+
+/// What `host` of the document at `path` asks of its machine.
+fn wants(path: &Path, host: &str) -> Result<Wants, Vec<String>> {
+    let fabric = config::load(path).map_err(|found| vec![found.to_string().trim_end().to_owned()])?;
+    let index = fabric.host(host).ok_or_else(|| vec![format!("{} has no host {host}", path.display())])?;
+    let this = &fabric.hosts[index.0];
+    let mut wants = Wants {
+        cores: this.workers.cores.iter().map(|core| *core as u32).collect(),
+        memory_bytes: this.memory.size,
+        hugepages: match this.memory.hugepages {
+            config::checked::Hugepages::Auto => Hugepages::Auto,
+            config::checked::Hugepages::Required => Hugepages::Required,
+            config::checked::Hugepages::Off => Hugepages::Off,
+        },
+        ..Wants::default()
+    };
+    this.uplinks.iter().for_each(|uplink| wants.add_device(&uplink.device));
+    for endpoint in fabric.tenants.iter().flat_map(|tenant| &tenant.endpoints) {
+        match &endpoint.attach {
+            _ if endpoint.host != index => {}
+            Attach::Device(device) => wants.add_device(device),
+            Attach::VhostUser { path, .. } => wants.socket_paths.push(path.clone()),
+        }
+    }
+    Ok(wants)
 }
 
 fn json(findings: &[Finding]) -> String {

@@ -81,7 +81,7 @@ pub fn run(args: Args) -> ExitCode {
 }
 
 fn serve(args: &Args, fabric: &Fabric, host: HostIndex) -> Result<Report, Box<dyn std::error::Error>> {
-    let instance = RuntimeDir::new(args.runtime_dir.as_deref())?.claim(&args.host)?;
+    let instance = RuntimeDir::new(args.runtime_dir.as_deref()).claim(&args.host)?;
     warn_of_what_is_not_enforced(fabric);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(control(fabric, host, &instance))
@@ -134,7 +134,7 @@ async fn control(
 /// The document can say more than the switch does yet, and nobody should believe in a wall that is not there.
 fn warn_of_what_is_not_enforced(fabric: &Fabric) {
     for tenant in &fabric.tenants {
-        if !tenant.policy.rules.is_empty() || tenant.policy.default == config::checked::Action::Deny {
+        if !tenant.policy.rules.is_empty() || tenant.policy.default == config::checked::Verdict::Deny {
             warn!(tenant = %tenant.name, "this version checks policies but does not enforce them: all is allowed");
         }
         if tenant.qos.is_some() || tenant.endpoints.iter().any(|endpoint| endpoint.qos.is_some()) {

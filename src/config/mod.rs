@@ -6,6 +6,7 @@
 
 mod check;
 pub mod checked;
+mod device;
 mod diagnostic;
 pub mod raw;
 mod read;
@@ -19,6 +20,7 @@ use std::io::Read;
 use std::path::Path;
 
 pub use checked::Fabric;
+pub use device::pci_address;
 pub use diagnostic::{At, Diagnostic, Diagnostics, Location, Severity};
 pub use read::Located;
 pub use scalar::{HostName, Name};

@@ -362,7 +362,7 @@ impl<'a> Compiler<'a> {
 
     /// All endpoints of the fabric with their segments.
     fn endpoints(&self) -> impl Iterator<Item = (SegmentId, &'a Endpoint)> + '_ {
-        self.fabric.tenants.iter().enumerate().flat_map(|(index, tenant)| {
+        self.fabric.tenants.iter().enumerate().flat_map(move |(index, tenant)| {
             tenant.endpoints.iter().map(move |endpoint| (self.segment_of(index, endpoint), endpoint))
         })
     }

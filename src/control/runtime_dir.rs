@@ -34,25 +34,18 @@ pub struct RuntimeDir {
 }
 
 impl RuntimeDir {
-    /// The folder `chosen`, or the default one: `/run/weft` for root, `$XDG_RUNTIME_DIR/weft` for others.
-    ///
-    /// Root's does not follow `$XDG_RUNTIME_DIR`, which a service lacks and a login has: they would not meet.
-    ///
-    /// # Errors
-    ///
-    /// When none is chosen and an ordinary user has no `$XDG_RUNTIME_DIR`.
-    pub fn new(chosen: Option<&Path>) -> Result<Self, RuntimeDirError> {
-        Self::choose(chosen, geteuid().is_root(), std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from))
+    /// The folder `chosen`, or the default one: `$XDG_RUNTIME_DIR/weft`, or where that is not set `/run/weft`.
+    pub fn new(chosen: Option<&Path>) -> Self {
+        Self::choose(chosen, std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from))
     }
 
-    fn choose(chosen: Option<&Path>, is_root: bool, xdg: Option<PathBuf>) -> Result<Self, RuntimeDirError> {
-        let root = match (chosen, is_root, xdg) {
-            (Some(chosen), _, _) => chosen.into(),
-            (None, true, _) => "/run/weft".into(),
-            (None, false, Some(xdg)) if xdg.is_absolute() => xdg.join("weft"),
-            (None, false, _) => return Err(RuntimeDirError::NoDefault),
+    fn choose(chosen: Option<&Path>, xdg: Option<PathBuf>) -> Self {
+        let root = match (chosen, xdg) {
+            (Some(chosen), _) => chosen.into(),
+            (None, Some(xdg)) if xdg.is_absolute() => xdg.join("weft"),
+            (None, _) => "/run/weft".into(),
         };
-        Ok(Self { root })
+        Self { root }
     }
 
     /// The folder itself.
@@ -183,9 +176,6 @@ fn write_owner(lock: &mut File) -> io::Result<()> {
 /// Why there is no folder, or no instance in it.
 #[derive(Debug, Error)]
 pub enum RuntimeDirError {
-    /// An ordinary user without `$XDG_RUNTIME_DIR`.
-    #[error("there is no $XDG_RUNTIME_DIR to keep sockets in; give --runtime-dir DIR")]
-    NoDefault,
     /// The host's name cannot be that of a folder.
     #[error("{host:?} cannot be the name of a host: it has to be the name of a folder")]
     BadName {
@@ -245,17 +235,16 @@ mod tests {
 
     fn fresh() -> (tempfile::TempDir, RuntimeDir) {
         let temp = tempfile::tempdir().unwrap();
-        let dir = RuntimeDir::new(Some(&temp.path().join("weft"))).unwrap();
+        let dir = RuntimeDir::new(Some(&temp.path().join("weft")));
         (temp, dir)
     }
 
     #[test]
-    fn the_default_depends_on_the_user() {
-        let xdg = || Some(PathBuf::from("/run/user/1000"));
-        let root_of = |is_root, xdg| RuntimeDir::choose(None, is_root, xdg).map(|dir| dir.root);
-        assert_eq!(root_of(true, xdg()).unwrap(), Path::new("/run/weft"));
-        assert_eq!(root_of(false, xdg()).unwrap(), Path::new("/run/user/1000/weft"));
-        assert!(matches!(root_of(false, None), Err(RuntimeDirError::NoDefault)));
+    fn the_default_is_the_session_s_folder_or_the_system_s() {
+        let root_of = |xdg: Option<&str>| RuntimeDir::choose(None, xdg.map(PathBuf::from)).root;
+        assert_eq!(root_of(Some("/run/user/1000")), Path::new("/run/user/1000/weft"));
+        assert_eq!(root_of(None), Path::new("/run/weft"));
+        assert_eq!(root_of(Some("relative")), Path::new("/run/weft"));
     }
 
     #[test]

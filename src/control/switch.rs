@@ -12,6 +12,7 @@ use super::compile::{self, Compiled, PortPlan};
 use super::observe::{self, Observation};
 use super::runtime_dir::Instance;
 use crate::config::checked::{self, Attach, Fabric, HostIndex};
+use crate::config::pci_address;
 use crate::dpdk::{self, Eal, EalOptions, Mbuf, Mempool, Port, PortOptions, VhostUser};
 use crate::report::Report;
 use crate::worker::{Clock, Input, Mail, Mailbox, Outputs, Poll, Reply, Standing, Transmit, Worker, rings};
@@ -54,7 +55,7 @@ struct Handle {
 pub enum StartError {
     /// DPDK's environment, or a worker in it.
     #[error("DPDK: {0}")]
-    Environment(#[source] dpdk::Error),
+    Environment(#[from] Box<dpdk::Error>),
     /// A port.
     #[error("port {port} ({attach}): {source}")]
     Port {
@@ -63,7 +64,7 @@ pub enum StartError {
         /// What it was to be attached to.
         attach: String,
         /// What DPDK says.
-        source: dpdk::Error,
+        source: Box<dpdk::Error>,
     },
     /// The document is too large.
     #[error(transparent)]
@@ -100,7 +101,7 @@ impl Switch {
         let this = &fabric.hosts[host.0];
         let plans = compile::ports(fabric, host);
         let buffers = Buffers::new(this, plans.len() as u64)?;
-        let eal = Eal::init(&environment(this, &plans)).map_err(StartError::Environment)?;
+        let eal = Eal::init(&environment(this, &plans)).map_err(Box::new)?;
         info!(
             dpdk = Eal::version(),
             hugepages = eal.hugepages_used(),
@@ -108,8 +109,8 @@ impl Switch {
             buffers = buffers.count,
             "environment"
         );
-        let mempool = Mempool::new(&eal, "packets", buffers.count as u32, buffers.data_room, None)
-            .map_err(StartError::Environment)?;
+        let mempool =
+            Mempool::new(&eal, "packets", buffers.count as u32, buffers.data_room, None).map_err(Box::new)?;
         let mut ports = Vec::with_capacity(plans.len());
         for plan in &plans {
             ports.push(open(&eal, &mempool, instance, plan)?);
@@ -351,14 +352,9 @@ fn environment(host: &checked::Host, plans: &[PortPlan<'_>]) -> EalOptions {
             checked::Hugepages::Required => dpdk::Hugepages::Required,
             checked::Hugepages::Off => dpdk::Hugepages::Off,
         },
-        pci: devices.filter(|device| is_pci(device)).cloned().collect(),
+        pci: devices.filter_map(|device| pci_address(device)).collect(),
         ..EalOptions::default()
     }
-}
-
-/// Whether a device string is a PCI address rather than a vdev: `0000:3b:00.0` or `3b:00.0`.
-pub fn is_pci(device: &str) -> bool {
-    device.starts_with(|c: char| c.is_ascii_hexdigit()) && device.contains(':') && !device.starts_with("net_")
 }
 
 fn open(eal: &Eal, mempool: &Mempool, instance: &Instance, plan: &PortPlan<'_>) -> Result<Port, StartError> {
@@ -379,8 +375,11 @@ fn open(eal: &Eal, mempool: &Mempool, instance: &Instance, plan: &PortPlan<'_>) 
             }
         },
     };
-    let port =
-        opened.map_err(|source| StartError::Port { port: plan.name(), attach: plan.attach(), source })?;
+    let port = opened.map_err(|source| StartError::Port {
+        port: plan.name(),
+        attach: plan.attach(),
+        source: Box::new(source),
+    })?;
     info!(port = plan.name(), device = port.name(), driver = port.driver(), mac = %Mac(port.mac()), "opened");
     Ok(port)
 }

@@ -27,7 +27,7 @@ pub struct Wants {
 impl Wants {
     /// Adds a DPDK device string to the PCI devices or to the virtual ones, by its form.
     pub fn add_device(&mut self, device: &str) {
-        match pci_address(device) {
+        match crate::config::pci_address(device) {
             Some(address) => self.pci_devices.push(address),
             None => self.vdevs.push(device.into()),
         }
@@ -55,23 +55,6 @@ pub fn document_findings(path: &Path, host: &str, checked: &Result<Wants, Vec<St
             errors.iter().map(|error| Finding::error("document", error, &mend)).collect()
         }
     }
-}
-
-/// The full PCI address at the head of a device string: `3b:00.0` and `0000:3b:00.0` are forms of one.
-fn pci_address(device: &str) -> Option<String> {
-    let address = device.split(',').next()?;
-    let (rest, function) = address.split_once('.')?;
-    let parts: Vec<&str> = rest.split(':').collect();
-    let (domain, bus, slot) = match parts.as_slice() {
-        [domain, bus, slot] => (*domain, *bus, *slot),
-        [bus, slot] => ("0000", *bus, *slot),
-        _ => return None,
-    };
-    let hex = |text: &str, most: usize| {
-        (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-    };
-    let well_formed = hex(domain, 8) && hex(bus, 2) && hex(slot, 2) && hex(function, 1);
-    well_formed.then(|| format!("{domain:0>4}:{bus:0>2}:{slot:0>2}.{function}").to_ascii_lowercase())
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ pub struct Case {
     /// What the document wants of the machine, where there is one.
     pub wants: Option<Wants>,
     /// The folder of the switches' sockets, or why there is none.
-    pub runtime_dir: Result<PathBuf, String>,
+    pub runtime_dir: PathBuf,
 }
 
 impl Case {
