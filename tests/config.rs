@@ -5,7 +5,11 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use serde_json::Value;
-use weft::config::{self, Fabric};
+use weft::config::checked::{
+    Attach, GroupIndex, HostIndex, Hugepages, Mode, Peer, Poll, PortRange, SegmentIndex, Service, Verdict,
+    VhostMode,
+};
+use weft::config::{self, Fabric, Location};
 
 const GOOD: &str = include_str!("config/good.yaml");
 const DESIGN: &str = include_str!("config/design.yaml");
@@ -23,11 +27,63 @@ fn good_documents_are_accepted_without_a_word() {
 }
 
 #[test]
+fn what_is_said_arrives_and_what_is_not_has_its_default() {
+    let fabric = accepted(DESIGN);
+    assert_eq!((fabric.name.to_string(), fabric.vxlan_port), ("lab".to_owned(), 4789));
+    let a = &fabric.hosts[fabric.host("hv-a").unwrap().0];
+    assert_eq!((a.workers.cores.as_slice(), a.workers.poll), ([1].as_slice(), Poll::Adaptive));
+    assert_eq!((a.memory.size, a.memory.hugepages), (512 << 20, Hugepages::Auto));
+    assert_eq!(a.uplinks[0].addresses, ["198.51.100.1/24".parse().unwrap()]);
+    let b = &fabric.hosts[1];
+    assert_eq!((b.uplinks.len(), b.workers.cores.len(), b.memory), (0, 0, a.memory));
+    assert_eq!(fabric.host("hv-c"), None);
+
+    let blue = &fabric.tenants[0];
+    let qos = blue.qos.unwrap();
+    assert_eq!((qos.rate, qos.ceil, qos.burst), (Some(1_000_000_000), Some(2_000_000_000), Some(256 << 10)));
+    assert_eq!((qos.weight, qos.pps), (2, None));
+    let [web1, db1] = blue.endpoints.as_slice() else { panic!("two endpoints") };
+    let socket = Attach::VhostUser { path: "web1.sock".into(), mode: VhostMode::Server, queues: 1 };
+    assert_eq!((web1.host, &web1.attach, web1.segment), (HostIndex(0), &socket, SegmentIndex(0)));
+    assert_eq!((db1.host, db1.groups.as_slice()), (HostIndex(1), [GroupIndex(1)].as_slice()));
+    assert_eq!(web1.at.0, Location { line: 20, column: 9 });
+
+    let [first, second, third] = blue.policy.rules.as_slice() else { panic!("three rules") };
+    assert_eq!((first.from, first.to), (Peer::Group(GroupIndex(0)), Peer::Group(GroupIndex(1))));
+    assert_eq!((first.verdict, first.log, first.mode), (Verdict::Allow, false, Mode::Enforce));
+    let ports = |first, last| Service::Tcp(PortRange::new(first, last).unwrap());
+    assert_eq!(
+        (second.services.as_slice(), second.log),
+        ([ports(443, 443), ports(8000, 8099)].as_slice(), true)
+    );
+    assert_eq!((third.from, third.verdict), (Peer::Any, Verdict::Deny));
+
+    let minimal = accepted(MINIMAL);
+    let (host, demo) = (&minimal.hosts[0], &minimal.tenants[0]);
+    assert_eq!((host.memory.size, host.memory.hugepages), (512 << 20, Hugepages::Off));
+    assert_eq!((demo.policy.default, demo.policy.rules.len(), demo.qos), (Verdict::Allow, 0, None));
+}
+
+#[test]
+fn a_hundred_thousand_rules_are_read_and_counted() {
+    let mut text = GOOD.to_owned();
+    for i in 0..100_000 {
+        let (port, name) = (i % 60_000 + 1, if i == 99_999 { "r0".to_owned() } else { format!("r{i}") });
+        writeln!(text, "        - {{ name: {name}, from: web, to: db, allow: [tcp/{port}] }}").unwrap();
+    }
+    let found = config::parse("f", &text).unwrap_err();
+    assert_eq!(found.list.len(), 1, "{found}");
+    assert!(found.list[0].message.contains("rule blue/r0: duplicate name"), "{found}");
+    let fabric = accepted(&text.replacen("name: r0,", "name: first,", 1));
+    assert_eq!(fabric.tenants[0].policy.rules.len(), 100_002);
+}
+
+#[test]
 fn faults_are_told_completely() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/faults.txt");
     let written = std::fs::read_to_string(&path).unwrap();
     let (head, cases) = written.split_once("\n## ").unwrap();
-    let mut now = format!("{head}\n");
+    let mut now = head.to_owned();
     for case in cases.split("\n## ") {
         let (title, body) = case.split_once('\n').unwrap();
         let change: String =
@@ -138,7 +194,9 @@ fn the_schema_accepts_what_is_accepted_and_says_what_each_key_is() {
     let schema = config::schema();
     let validator = jsonschema::validator_for(schema).unwrap();
     for text in [GOOD, DESIGN, LAB, MINIMAL] {
-        let document: Value = serde_saphyr::from_str(text).unwrap();
+        // As YAML 1.2 has it: `off` is a word.
+        let options = serde_saphyr::options! { strict_booleans: true };
+        let document: Value = serde_saphyr::from_str_with_options(text, options).unwrap();
         let errors: Vec<String> = validator.iter_errors(&document).map(|e| e.to_string()).collect();
         assert!(errors.is_empty(), "{errors:?}");
     }

@@ -43,3 +43,24 @@ fn summary(fabric: &Fabric) -> String {
     let parts = counts.map(|(n, what)| format!("{n} {what}{}", if n == 1 { "" } else { "s" }));
     parts.join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_up() {
+        let fabric = config::parse("design.yaml", include_str!("../../tests/config/design.yaml")).unwrap();
+        assert_eq!(summary(&fabric), "2 hosts, 1 tenant, 1 segment, 2 endpoints, 3 rules");
+    }
+
+    #[test]
+    fn the_exit_status_tells() {
+        let status = |path: &str| {
+            let fabric = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path);
+            format!("{:?}", run(Args { fabric }))
+        };
+        assert_eq!(status("examples/lab.yaml"), format!("{:?}", ExitCode::SUCCESS));
+        assert_eq!(status("examples/none.yaml"), format!("{:?}", ExitCode::from(2)));
+    }
+}

@@ -7,8 +7,8 @@ use super::checked::{Hugepages, Mode, Poll, Service, Verdict, VhostMode};
 use super::read::Located;
 use super::scalar::{Address, HostName, InterfaceAddress, Name, Network, PacketRate, Rate, Size, UnicastMac};
 
-/// A list whose items are located.
-pub type List<T> = Vec<Located<T>>;
+/// A list, located as its items are.
+pub type List<T> = Located<Vec<Located<T>>>;
 
 /// A fabric: its hosts and the tenants whose endpoints they carry. Every host is given the same document.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -244,9 +244,9 @@ pub struct Rule {
     /// The group that is connected to, or `any`.
     pub to: Located<Name>,
     /// What passes.
-    pub allow: Option<Located<List<Service>>>,
+    pub allow: Option<List<Service>>,
     /// What is dropped.
-    pub deny: Option<Located<List<Service>>>,
+    pub deny: Option<List<Service>>,
     /// Whether each connection that it decides is logged. Default: false.
     pub log: Option<Located<bool>>,
     /// Whether this rule is carried out or only counted. Default: the policy's mode.

@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::diagnostic::{Location, Notes};
+use super::scalar::HostName;
 use super::suggest;
 use super::tree::{Kind, Node};
 
@@ -37,6 +38,39 @@ pub struct Located<T> {
     pub at: Location,
     /// What stands there.
     pub value: Option<T>,
+}
+
+impl<T> Located<Vec<Located<T>>> {
+    /// Its items, as far as it was read.
+    pub fn iter(&self) -> std::slice::Iter<'_, Located<T>> {
+        self.value.as_deref().unwrap_or_default().iter()
+    }
+
+    /// The item at `index`, if it was read.
+    pub fn item(&self, index: usize) -> Option<&T> {
+        self.value.as_ref()?.get(index)?.value.as_ref()
+    }
+
+    /// Whether it was read and has no items.
+    pub fn is_empty(&self) -> bool {
+        self.value.as_ref().is_some_and(Vec::is_empty)
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Located<Vec<Located<T>>> {
+    type Item = &'a Located<T>;
+    type IntoIter = std::slice::Iter<'a, Located<T>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// What a list is that may be left out and is.
+impl<T> Default for Located<Vec<Located<T>>> {
+    fn default() -> Self {
+        Self { at: Location::default(), value: Some(Vec::new()) }
+    }
 }
 
 /// How [`Located`] asks the reader for a place along with the value.
@@ -142,7 +176,12 @@ impl Reader<'_> {
         match plain {
             Plain::Integer(Some(n)) if n <= max => Ok(n),
             Plain::Null => Err(Failure::Because(nothing())),
-            _ => Err(Failure::Because(format!("expected {expected}, found {}", suggest::quoted(text)))),
+            _ => {
+                // In quotes a number is text.
+                let quotes =
+                    if plain == Plain::Text && Plain::of(text) != Plain::Text { " in quotes" } else { "" };
+                Err(Failure::Because(format!("expected {expected}, found {}{quotes}", suggest::quoted(text))))
+            }
         }
     }
 
@@ -194,7 +233,7 @@ fn found(node: &Node) -> String {
 }
 
 fn nothing() -> String {
-    "there is no value; give one, or leave the key out".to_owned()
+    "no value is given".to_owned()
 }
 
 /// Fits every unsigned integer of serde's; a signed one has no place in the form.
@@ -257,19 +296,15 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
-        let items = match self.node {
-            None => &[],
-            Some(Node { kind: Kind::List(items), .. }) => items.as_slice(),
-            Some(node) => {
-                let hint = match &node.kind {
-                    Kind::Scalar { text, .. } if !text.is_empty() => {
-                        format!("; for a list of one, write [{text}]")
-                    }
-                    _ => String::new(),
-                };
-                self.note(node.at, Failure::Because(format!("expected a list, found {}{hint}", found(node))));
-                &[]
-            }
+        let node = self.node.ok_or(Failure::Noted)?;
+        let Kind::List(items) = &node.kind else {
+            let hint = match &node.kind {
+                Kind::Scalar { text, plain } if !plain || Plain::of(text) != Plain::Null => {
+                    format!("; for a list of one, write [{}]", suggest::printable(text))
+                }
+                _ => String::new(),
+            };
+            return Err(Failure::Because(format!("expected a list, found {}{hint}", found(node))));
         };
         visitor.visit_seq(Items { reader: self, items: items.iter().enumerate() })
     }
@@ -413,11 +448,8 @@ impl Step<'_> {
         let Kind::Map(entries) = &self.node.kind else { return None };
         let (_, value) = entries.iter().find(|(key, _)| key.text == "name")?;
         match &value.kind {
-            Kind::Scalar { text, .. }
-                if !text.is_empty() && text.len() < 64 && !text.contains(char::is_control) =>
-            {
-                Some(text)
-            }
+            // What is no name would only confuse a message.
+            Kind::Scalar { text, .. } if text.parse::<HostName>().is_ok() => Some(text),
             _ => None,
         }
     }

@@ -8,6 +8,7 @@ pub(super) fn among<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone
     let few: Vec<&str> = known.take(17).collect();
     match few.len() {
         0 => "there is none".to_owned(),
+        1 => format!("there is only {}", few[0]),
         17.. => format!("there are {}, ...", few[..8].join(", ")),
         _ => format!("there are {}", few.join(", ")),
     }
@@ -15,11 +16,18 @@ pub(super) fn among<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone
 
 /// A text as messages show it: in backquotes, made printable, and cut if it is long.
 pub(super) fn quoted(text: &str) -> String {
-    let mut shown: String = text.chars().take(48).flat_map(char::escape_debug).collect();
-    if text.chars().nth(48).is_some() {
+    format!("`{}`", printable(text))
+}
+
+/// A text made printable, and cut if it is long.
+pub(super) fn printable(text: &str) -> String {
+    const MOST: usize = 48;
+    let escape = |c: char| if matches!(c, '"' | '\'') { c.to_string() } else { c.escape_debug().to_string() };
+    let mut shown: String = text.chars().take(MOST).map(escape).collect();
+    if text.chars().nth(MOST).is_some() {
         shown.push_str("...");
     }
-    format!("`{}`", shown.replace("\\\"", "\"").replace("\\'", "'"))
+    shown
 }
 
 fn resembling<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {

@@ -26,13 +26,10 @@ const MAX_DEVICE_NAME: usize = 63;
 
 /// The hosts, if all are whole.
 pub(super) fn check(raw: &List<raw::Host>, notes: &Notes) -> Option<Vec<Host>> {
-    let mut hosts: Vec<Option<Host>> = Vec::with_capacity(raw.len());
+    let mut hosts: Vec<Option<Host>> = Vec::new();
     let mut fabric = FabricAddresses { vteps: Seen::new(), uplinks: Seen::new() };
     for Located { at, value } in raw {
         hosts.push(value.as_ref().and_then(|raw| host(raw, *at, &mut fabric, notes)));
-    }
-    if raw.is_empty() {
-        return hosts.into_iter().collect();
     }
     reachability(raw, notes);
     hosts.into_iter().collect()
@@ -48,7 +45,7 @@ fn host(raw: &raw::Host, at: Location, fabric: &mut FabricAddresses, notes: &Not
     let owner = label("host", None, &raw.name);
     let vtep = vtep(raw, &owner, fabric, notes);
     let parent = raw.name.value.as_deref();
-    Names::of("uplink", parent, raw.uplinks.iter().map(|u| u.value.as_ref().map(|u| &u.name)), notes);
+    Names::of("uplink", parent, &raw.uplinks, |item| &item.name, notes);
     let mut devices = Seen::new();
     let uplinks: Option<Vec<Uplink>> = raw
         .uplinks
@@ -157,7 +154,7 @@ fn uplink(
     };
     if raw.address.is_empty() {
         notes.error(
-            at,
+            raw.address.at,
             format!("{owner}: has no address; give one with its prefix length, as 198.51.100.1/24"),
         );
     }
@@ -200,7 +197,7 @@ fn address(
         return None;
     }
     if net.prefix_len() < 31 && (address == net.network() || address == net.broadcast()) {
-        let what = if address == net.network() { "network" } else { "broadcast address" };
+        let what = if address == net.network() { "network address" } else { "broadcast address" };
         notes.error(
             place,
             format!("{owner}: {address} is the {what} of {}; give a host's address", net.trunc()),
@@ -316,7 +313,7 @@ fn reachability(raw: &List<raw::Host>, notes: &Notes) {
 /// The networks of the uplinks; `None` for each that was not read or is no IPv4.
 fn networks(uplinks: &List<raw::Uplink>) -> impl Iterator<Item = Option<Ipv4Net>> {
     uplinks.iter().flat_map(|uplink| {
-        let addresses = uplink.value.as_ref().map(|uplink| uplink.address.as_slice());
+        let addresses = uplink.value.as_ref().and_then(|uplink| uplink.address.value.as_deref());
         let unread = if addresses.is_none_or(<[_]>::is_empty) { Some(None) } else { None };
         let read = addresses.unwrap_or_default().iter().map(|address| match address.value?.0 {
             IpNet::V4(net) => Some(net),

@@ -14,7 +14,7 @@ use std::ops::Deref;
 
 use super::checked::{Fabric, Qos};
 use super::diagnostic::{At, Diagnostics, Location, Notes};
-use super::raw::{self, Document};
+use super::raw::{self, Document, List};
 use super::read::Located;
 use super::suggest;
 
@@ -23,8 +23,7 @@ const VXLAN_PORT: u16 = 4789;
 
 /// The fabric that `document` describes. If there is none, `notes` says why; if there is one, it may do so too.
 pub(super) fn check(document: &Document, notes: &Notes) -> Option<Fabric> {
-    let host_names =
-        Names::of("host", None, document.hosts.iter().map(|h| h.value.as_ref().map(|h| &h.name)), notes);
+    let host_names = Names::of("host", None, &document.hosts, |item| &item.name, notes);
     let hosts = hosts::check(&document.hosts, notes);
     let tenants = tenants::check(document, &host_names, notes);
     let fabric = document.fabric.value.as_ref()?;
@@ -125,19 +124,22 @@ struct Names<'a> {
 
 impl<'a> Names<'a> {
     /// The names of things of some `kind` within `parent`. One that two things have is noted.
-    fn of<N>(
+    fn of<T, N>(
         kind: &'static str,
         parent: Option<&str>,
-        items: impl Iterator<Item = Option<&'a Located<N>>>,
+        list: &'a List<T>,
+        name: impl Fn(&'a T) -> &'a Located<N>,
         notes: &Notes,
     ) -> Self
     where
         N: Deref<Target = str> + Display + 'a,
     {
-        let mut names = Self { kind, places: HashMap::new(), order: Vec::new(), all_known: true };
+        let mut names =
+            Self { kind, places: HashMap::new(), order: Vec::new(), all_known: list.value.is_some() };
         let mut seen = Seen::new();
-        for (index, item) in items.enumerate() {
-            let Some((located, name)) = item.and_then(|located| Some((located, located.value.as_ref()?)))
+        for (index, item) in list.iter().enumerate() {
+            let Some((located, name)) =
+                item.value.as_ref().map(&name).and_then(|located| Some((located, located.value.as_ref()?)))
             else {
                 names.all_known = false;
                 continue;

@@ -3,7 +3,7 @@
 use super::{Names, value_of};
 use crate::config::checked::{GroupIndex, Mode, Peer, Policy, Rule, Verdict};
 use crate::config::diagnostic::{At, Location, Notes};
-use crate::config::raw::{self, List};
+use crate::config::raw;
 use crate::config::read::Located;
 use crate::config::scalar::Name;
 
@@ -28,7 +28,7 @@ pub(super) fn check(
     };
     let raw = value.as_ref()?;
     let mode = value_of(&raw.mode).copied().unwrap_or_default();
-    Names::of("rule", tenant, raw.rules.iter().map(|r| r.value.as_ref().map(|r| &r.name)), notes);
+    Names::of("rule", tenant, &raw.rules, |item| &item.name, notes);
     let rules: Vec<Option<Rule>> = raw
         .rules
         .iter()
@@ -79,10 +79,8 @@ fn rule(
             return None;
         }
     };
-    let place = services.at;
-    let services: &List<_> = services.value.as_ref()?;
     if services.is_empty() {
-        notes.error(place, format!("{owner}: is about nothing; name a service, as tcp/443, or any"));
+        notes.error(services.at, format!("{owner}: is about nothing; name a service, as tcp/443, or any"));
     }
     Some(Rule {
         name: raw.name.value.clone()?,

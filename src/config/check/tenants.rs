@@ -25,7 +25,7 @@ const MIN_MTU_IPV6: u16 = 1280 + 50;
 /// The tenants, if all are whole.
 pub(super) fn check(document: &Document, hosts: &Names<'_>, notes: &Notes) -> Option<Vec<Tenant>> {
     let tenants = &document.tenants;
-    Names::of("tenant", None, tenants.iter().map(|t| t.value.as_ref().map(|t| &t.name)), notes);
+    Names::of("tenant", None, tenants, |item| &item.name, notes);
     let mut fabric =
         Shared { document, hosts, vnis: Seen::new(), attached: Seen::new(), mtu_told: Seen::new(), notes };
     for (index, host) in document.hosts.iter().enumerate() {
@@ -79,30 +79,20 @@ impl Shared<'_> {
         let name = raw.name.value.as_deref();
         let mut scope = Scope {
             raw,
-            segments: Names::of(
-                "segment",
-                name,
-                raw.segments.iter().map(|s| s.value.as_ref().map(|s| &s.name)),
-                notes,
-            ),
-            groups: Names::of(
-                "group",
-                name,
-                raw.groups.iter().map(|g| g.value.as_ref().map(|g| &g.name)),
-                notes,
-            ),
+            segments: Names::of("segment", name, &raw.segments, |item| &item.name, notes),
+            groups: Names::of("group", name, &raw.groups, |item| &item.name, notes),
             macs: Seen::new(),
             ips: Seen::new(),
-            populated: vec![false; raw.groups.len()],
+            populated: vec![false; raw.groups.iter().len()],
         };
-        Names::of("endpoint", name, raw.endpoints.iter().map(|e| e.value.as_ref().map(|e| &e.name)), notes);
+        Names::of("endpoint", name, &raw.endpoints, |item| &item.name, notes);
         let segments: Vec<Option<Segment>> =
             raw.segments.iter().map(|s| self.segment(s.value.as_ref()?, s.at, name)).collect();
         let groups = groups(&raw.groups, name, notes);
         let endpoints: Vec<Option<Endpoint>> =
             raw.endpoints.iter().map(|e| self.endpoint(e.value.as_ref()?, e.at, name, &mut scope)).collect();
         let is_empty = |index: usize| {
-            let group = raw.groups.get(index).and_then(|group| group.value.as_ref());
+            let group = raw.groups.item(index);
             !scope.populated[index] && group.is_some_and(|group| group.id.is_none() && group.cidr.is_empty())
         };
         let policy = policy::check(raw.policy.as_ref(), name, at, &scope.groups, is_empty, notes);
@@ -122,9 +112,9 @@ impl Shared<'_> {
         let vni = self.vni(&raw.vni, &owner);
         let notes = self.notes;
         if raw.subnet.is_empty() {
-            notes.error(at, format!("{owner}: has no subnet; give one, as 10.1.0.0/24"));
+            notes.error(raw.subnet.at, format!("{owner}: has no subnet; give one, as 10.1.0.0/24"));
         }
-        let mut subnets: Vec<IpNet> = Vec::with_capacity(raw.subnet.len());
+        let mut subnets: Vec<IpNet> = Vec::new();
         for Located { at, value } in &raw.subnet {
             let Some(net) = value.map(|net| net.0) else { continue };
             if !is_unicast(net.addr()) || net.prefix_len() == 0 {
@@ -138,7 +128,7 @@ impl Shared<'_> {
             }
             subnets.push(net);
         }
-        let mut gateways = Vec::with_capacity(raw.gateway.len());
+        let mut gateways = Vec::new();
         let mut seen = Seen::new();
         for Located { at, value } in &raw.gateway {
             let Some(ip) = value.map(|ip| ip.0) else { continue };
@@ -148,8 +138,6 @@ impl Shared<'_> {
             within(ip, *at, &raw.subnet, &owner, "gateway", raw.name.value.as_deref(), notes);
             gateways.push(ip);
         }
-        let whole = subnets.len() == raw.subnet.len() && gateways.len() == raw.gateway.len();
-        whole.then_some(())?;
         Some(Segment { name: raw.name.value.clone()?, vni: vni?, subnets, gateways, at: At(at) })
     }
 
@@ -185,7 +173,7 @@ impl Shared<'_> {
             self.mtu(host, segment, scope.raw);
         }
         let groups = scope.members(&raw.groups, &owner, notes);
-        let ips = scope.addresses(raw, at, segment, &owner, notes);
+        let ips = scope.addresses(raw, segment, &owner, notes);
         if let (Some(segment), Some(mac)) = (segment, raw.mac.value)
             && let Some(first) = scope.macs.before((segment, mac.0), raw.mac.at)
         {
@@ -265,12 +253,12 @@ impl Shared<'_> {
 
     /// Notes if the host's uplinks are too small for a segment with IPv6.
     fn mtu(&mut self, host: usize, segment: usize, tenant: &raw::Tenant) {
-        let segment = tenant.segments[segment].value.as_ref();
+        let segment = tenant.segments.item(segment);
         let has_ipv6 = |segment: &raw::Segment| {
             segment.subnet.iter().any(|net| matches!(net.value, Some(n) if n.0.addr().is_ipv6()))
         };
         let Some(segment) = segment.filter(|segment| has_ipv6(segment)) else { return };
-        let Some(host) = &self.document.hosts[host].value else { return };
+        let Some(host) = self.document.hosts.item(host) else { return };
         for uplink in host.uplinks.iter().filter_map(|uplink| uplink.value.as_ref()) {
             if let Some(Located { at, value: Some(mtu) }) = uplink.mtu
                 && mtu < MIN_MTU_IPV6
@@ -295,14 +283,14 @@ impl Scope<'_> {
         notes: &Notes,
     ) -> Option<Vec<GroupIndex>> {
         let mut seen = Seen::new();
-        let mut found = Vec::with_capacity(raw.len());
+        let mut found = Vec::new();
         for name in raw {
             let Some(index) = self.groups.find(name, owner, notes) else { continue };
             let text = name.value.as_deref().unwrap_or_default();
             if seen.before(index, name.at).is_some() {
                 notes.error(name.at, format!("{owner}: group {text} is there twice"));
             }
-            if self.raw.groups[index].value.as_ref().is_some_and(|group| !group.cidr.is_empty()) {
+            if self.raw.groups.item(index).is_some_and(|group| !group.cidr.is_empty()) {
                 notes.error(
                     name.at,
                     format!("{owner}: group {text} is one of addresses (cidr), which endpoints do not join; name another"),
@@ -311,23 +299,22 @@ impl Scope<'_> {
             self.populated[index] = true;
             found.push(GroupIndex(index));
         }
-        (found.len() == raw.len()).then_some(found)
+        (found.len() == raw.iter().len()).then_some(found)
     }
 
     fn addresses(
         &mut self,
         raw: &raw::Endpoint,
-        at: Location,
         segment: Option<usize>,
         owner: &str,
         notes: &Notes,
     ) -> Option<Vec<IpAddr>> {
         if raw.ip.is_empty() {
-            notes.error(at, format!("{owner}: has no ip; give one of its segment's subnets"));
+            notes.error(raw.ip.at, format!("{owner}: has no ip; give one of its segment's subnets"));
         }
         for Located { at, value } in &raw.ip {
             let (Some(ip), Some(segment)) = (value.map(|ip| ip.0), segment) else { continue };
-            if let Some(on) = &self.raw.segments[segment].value {
+            if let Some(on) = self.raw.segments.item(segment) {
                 within(ip, *at, &on.subnet, owner, "ip", on.name.value.as_deref(), notes);
             }
             if let Some(first) = self.ips.before((segment, ip), *at) {
@@ -396,7 +383,8 @@ fn within(
     segment: Option<&str>,
     notes: &Notes,
 ) {
-    let nets: Option<Vec<IpNet>> = subnets.iter().map(|net| net.value.map(|net| net.0)).collect();
+    let nets: Option<Vec<IpNet>> =
+        subnets.value.iter().flatten().map(|net| net.value.map(|net| net.0)).collect();
     // Without all of the subnets it cannot be said what is outside of them.
     let Some(nets) = nets.filter(|nets| !nets.is_empty()) else { return };
     match nets.iter().find(|net| net.contains(&ip)) {
