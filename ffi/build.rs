@@ -62,7 +62,8 @@ const FUNCTIONS: &[&str] = &[
 ];
 
 /// The structures they take; others come along as far as these contain them.
-const TYPES: &[&str] = &["rte_eth_conf", "rte_eth_dev_info", "rte_eth_stats", "rte_ether_addr", "cookie_io_functions_t"];
+const TYPES: &[&str] =
+    &["rte_eth_conf", "rte_eth_dev_info", "rte_eth_stats", "rte_ether_addr", "cookie_io_functions_t"];
 
 /// Constants and limits.
 const VARS: &[&str] = &[
@@ -86,7 +87,8 @@ const VARS: &[&str] = &[
 ];
 
 /// Behind pointers only, or different from one DPDK to the next: no field of these is read in Rust.
-const OPAQUE: &[&str] = &["rte_device", "rte_mempool", "rte_mempool_cache", "_IO_FILE", "rte_eth_rxseg_split"];
+const OPAQUE: &[&str] =
+    &["rte_device", "rte_mempool", "rte_mempool_cache", "_IO_FILE", "rte_eth_rxseg_split"];
 
 /// Oldest DPDK that the bindings are kept building on.
 const OLDEST: &str = "22.11";

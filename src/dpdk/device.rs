@@ -106,8 +106,7 @@ impl Device {
         check(ret).map_err(step("configure it"))?;
         let (mut rx, mut tx) = (options.rx_descriptors, options.tx_descriptors);
         // SAFETY: as above.
-        let ret =
-            unsafe { dpdk_sys::rte_eth_dev_adjust_nb_rx_tx_desc(self.port, &raw mut rx, &raw mut tx) };
+        let ret = unsafe { dpdk_sys::rte_eth_dev_adjust_nb_rx_tx_desc(self.port, &raw mut rx, &raw mut tx) };
         check(ret).map_err(step("choose the number of descriptors"))?;
         self.set_mtu(options)?;
         // SAFETY: as above; -1, for any socket, is the same number unsigned.
@@ -115,15 +114,13 @@ impl Device {
         for queue in 0..options.rx_queues {
             let pool = options.mempool.as_ptr();
             // SAFETY: as above; the device keeps the pool's handle.
-            let ret = unsafe {
-                dpdk_sys::rte_eth_rx_queue_setup(self.port, queue, rx, socket, ptr::null(), pool)
-            };
+            let ret =
+                unsafe { dpdk_sys::rte_eth_rx_queue_setup(self.port, queue, rx, socket, ptr::null(), pool) };
             check(ret).map_err(step("set up a receive queue"))?;
         }
         for queue in 0..options.tx_queues {
             // SAFETY: as above.
-            let ret =
-                unsafe { dpdk_sys::rte_eth_tx_queue_setup(self.port, queue, tx, socket, ptr::null()) };
+            let ret = unsafe { dpdk_sys::rte_eth_tx_queue_setup(self.port, queue, tx, socket, ptr::null()) };
             check(ret).map_err(step("set up a send queue"))?;
         }
         // SAFETY: as above.

@@ -276,13 +276,16 @@ fn arguments(options: &EalOptions, hugepages: bool, cores: &[usize]) -> Result<V
     if options.log_level == LogLevel::Debug {
         arguments.push("--log-level=*:debug".to_owned());
     }
-    arguments.into_iter().map(|argument| {
-        CString::new(argument).map_err(|error| Error::Option {
-            option: "pci",
-            value: String::from_utf8_lossy(&error.into_vec()).into_owned(),
-            problem: "holds a NUL",
+    arguments
+        .into_iter()
+        .map(|argument| {
+            CString::new(argument).map_err(|error| Error::Option {
+                option: "pci",
+                value: String::from_utf8_lossy(&error.into_vec()).into_owned(),
+                problem: "holds a NUL",
+            })
         })
-    }).collect()
+        .collect()
 }
 
 impl LogLevel {

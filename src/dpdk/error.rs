@@ -40,7 +40,9 @@ pub enum Error {
     #[error("no thread for DPDK's environment: {0}")]
     Thread(#[source] std::io::Error),
     /// A pool of packet buffers could not be made.
-    #[error("no pool {pool:?} of {count} buffers of {room} bytes: {reason}; give the switch more memory, or ask for fewer")]
+    #[error(
+        "no pool {pool:?} of {count} buffers of {room} bytes: {reason}; give the switch more memory, or ask for fewer"
+    )]
     Pool {
         /// Its name.
         pool: String,
@@ -55,7 +57,9 @@ pub enum Error {
     #[error("device {0:?} is in use by another port: a device serves one port, and vdev names are unique")]
     InUse(String),
     /// A PCI device that was not allowed when the environment started.
-    #[error("PCI device {0} is unknown to DPDK: it must be listed when the switch starts, and be bound to vfio-pci (dpdk-devbind.py --bind=vfio-pci {0}) unless its driver is bifurcated")]
+    #[error(
+        "PCI device {0} is unknown to DPDK: it must be listed when the switch starts, and be bound to vfio-pci (dpdk-devbind.py --bind=vfio-pci {0}) unless its driver is bifurcated"
+    )]
     NotAllowed(String),
     /// A port could not be opened.
     #[error("device {device:?}: cannot {step}: {reason}")]
@@ -92,7 +96,9 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A worker's thread could not be pinned.
-    #[error("cannot run on core {0} alone: it does not exist, or this process may not use it (see taskset -p)")]
+    #[error(
+        "cannot run on core {0} alone: it does not exist, or this process may not use it (see taskset -p)"
+    )]
     Pin(usize),
     /// A worker's thread could not be made known to DPDK.
     #[error("cannot make this thread known to DPDK: {0}")]

@@ -36,12 +36,16 @@ impl Hugepages {
 /// no privilege.
 fn free_bytes(sizes: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(sizes) else { return 0 };
-    entries.flatten().filter_map(|entry| {
-        let name = entry.file_name();
-        let kib: u64 = name.to_str()?.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok()?;
-        let free: u64 = fs::read_to_string(entry.path().join("free_hugepages")).ok()?.trim().parse().ok()?;
-        Some(kib * 1024 * free)
-    }).sum()
+    entries
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            let kib: u64 = name.to_str()?.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok()?;
+            let free: u64 =
+                fs::read_to_string(entry.path().join("free_hugepages")).ok()?.trim().parse().ok()?;
+            Some(kib * 1024 * free)
+        })
+        .sum()
 }
 
 #[cfg(test)]

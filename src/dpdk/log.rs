@@ -12,7 +12,8 @@ static FIRST_ERROR: Mutex<Option<String>> = Mutex::new(None);
 
 /// Takes DPDK's log over, from its first line on.
 pub(super) fn capture() {
-    let functions = dpdk_sys::cookie_io_functions_t { write: Some(write), read: None, seek: None, close: None };
+    let functions =
+        dpdk_sys::cookie_io_functions_t { write: Some(write), read: None, seek: None, close: None };
     // SAFETY: the mode is a string, and `write` is all that a stream opened for writing needs.
     let stream = unsafe { dpdk_sys::fopencookie(ptr::null_mut(), c"w".as_ptr(), functions) };
     if !stream.is_null() {

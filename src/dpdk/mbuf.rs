@@ -77,7 +77,9 @@ impl Mbuf {
             raw.data_len += bytes.len() as u16;
             raw.pkt_len += bytes.len() as u32;
             // SAFETY: the buffer has as many bytes after the packet, and nobody else refers to it.
-            unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), raw.buf_addr.cast::<u8>().add(end), bytes.len()) };
+            unsafe {
+                ptr::copy_nonoverlapping(bytes.as_ptr(), raw.buf_addr.cast::<u8>().add(end), bytes.len())
+            };
         }
         fits
     }
@@ -217,6 +219,9 @@ impl Frame for Mbuf {
 
 impl std::fmt::Debug for Mbuf {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Mbuf").field("len", &self.packet_len()).field("segments", &self.raw().nb_segs).finish()
+        f.debug_struct("Mbuf")
+            .field("len", &self.packet_len())
+            .field("segments", &self.raw().nb_segs)
+            .finish()
     }
 }

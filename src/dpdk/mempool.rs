@@ -35,7 +35,13 @@ impl Mempool {
     ///
     /// `socket` is the NUMA node of its memory; `None` leaves it to DPDK. Each registered worker keeps up to
     /// 384 free buffers to itself, so a pool wants more than what the queues hold by that many for each worker.
-    pub fn new(eal: &Eal, name: &str, count: u32, data_room: usize, socket: Option<u32>) -> Result<Self, Error> {
+    pub fn new(
+        eal: &Eal,
+        name: &str,
+        count: u32,
+        data_room: usize,
+        socket: Option<u32>,
+    ) -> Result<Self, Error> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
 
         let refused = |reason| Error::Pool { pool: name.to_owned(), count, room: data_room, reason };

@@ -12,7 +12,6 @@ mod ports;
 mod vhost;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::process::ExitCode;
 
 use tempfile::TempDir;
@@ -28,8 +27,7 @@ pub struct Lab {
 
 impl Lab {
     fn new(name: &str) -> Self {
-        let options =
-            EalOptions { name: name.into(), hugepages: Hugepages::Off, ..EalOptions::default() };
+        let options = EalOptions { name: name.into(), hugepages: Hugepages::Off, ..EalOptions::default() };
         let dir = tempfile::tempdir().unwrap();
         Self { eal: Eal::init(&options).unwrap(), dir }
     }
@@ -91,7 +89,7 @@ fn main() -> ExitCode {
     }
     let left: Vec<_> = lab.dir.path().read_dir().unwrap().flatten().map(|entry| entry.path()).collect();
     drop(lab);
-    let runtime = Path::new("/var/run/dpdk").join(name);
+    let runtime = peer::runtime_directory(&name);
     if !left.is_empty() || runtime.exists() {
         println!("left behind: {left:?}, {} {}", runtime.display(), runtime.exists());
         failed += 1;

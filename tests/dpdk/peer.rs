@@ -22,7 +22,13 @@ impl Peer {
     /// The same, with no privilege whatsoever and `place` as its runtime directory.
     pub fn start_as_nobody(role: &str, place: &Path) -> Self {
         let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all", "--no-new-privs"]);
+        command.args([
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            "--bounding-set=-all",
+            "--no-new-privs",
+        ]);
         // What builds this may live where nobody else may look.
         let binary = place.join("peer");
         std::fs::copy(std::env::current_exe().unwrap(), &binary).unwrap();
@@ -37,14 +43,16 @@ impl Peer {
     }
 
     /// Kills it, as with `kill -9`.
-    pub fn kill(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
+    pub fn kill(self) {
+        drop(self);
     }
 
     /// Waits for its good end.
     pub fn succeeds(mut self) {
+        // `wait` would close its input, which tells it to end.
+        let input = self.0.stdin.take();
         assert!(self.0.wait().unwrap().success());
+        drop(input);
     }
 }
 
@@ -52,7 +60,23 @@ impl Drop for Peer {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+        // All that a killed process leaves is an empty directory.
+        let _ = std::fs::remove_dir(runtime_directory(&peer_name(self.0.id())));
     }
+}
+
+/// Where DPDK keeps what instances tell each other: nothing, here.
+pub fn runtime_directory(name: &str) -> PathBuf {
+    let parent = match std::env::var_os("XDG_RUNTIME_DIR") {
+        Some(user) if !rustix::process::geteuid().is_root() => PathBuf::from(user),
+        None if !rustix::process::geteuid().is_root() => "/tmp".into(),
+        _ => "/var/run".into(),
+    };
+    parent.join("dpdk").join(name)
+}
+
+fn peer_name(process: u32) -> String {
+    format!("weft-peer-{process}")
 }
 
 /// The role that this process was started in.
@@ -65,7 +89,7 @@ pub fn play(role: String) {
     end_with_the_parent();
     let place = PathBuf::from(std::env::var_os(PLACE).unwrap());
     let options = EalOptions {
-        name: format!("weft-peer-{}", std::process::id()),
+        name: peer_name(std::process::id()),
         memory_bytes: 64 << 20,
         hugepages: Hugepages::Off,
         ..EalOptions::default()
@@ -75,7 +99,9 @@ pub fn play(role: String) {
     let path = place.display();
     match role.as_str() {
         "echo" => echo(&eal, &pool, &format!("net_virtio_user0,mac=02:00:00:00:00:01,path={path}")),
-        "echo-server" => echo(&eal, &pool, &format!("net_virtio_user0,mac=02:00:00:00:00:01,server=1,path={path}")),
+        "echo-server" => {
+            echo(&eal, &pool, &format!("net_virtio_user0,mac=02:00:00:00:00:01,server=1,path={path}"))
+        }
         "memif" => echo(&eal, &pool, &format!("net_memif0,role=client,socket-abstract=no,socket={path}")),
         "switch" => switch(&eal, &pool, &place),
         _ => panic!("no role {role}"),

@@ -80,8 +80,15 @@ pub fn refusals(lab: &Lab) {
     assert!(matches!(refused("0000:3b:00.0", &options), Error::NotAllowed(_)));
     let error = refused("net_nonsense0", &options);
     assert!(error.to_string().starts_with("device \"net_nonsense0\": cannot attach it: "), "{error}");
-    assert!(matches!(refused("net_ring7", &PortOptions { rx_queues: 200, ..options.clone() }), Error::Queues { .. }));
-    assert!(refused("net_null7", &PortOptions { mtu: Some(20), ..options.clone() }).to_string().contains("cannot configure it"));
+    assert!(matches!(
+        refused("net_ring7", &PortOptions { rx_queues: 200, ..options.clone() }),
+        Error::Queues { .. }
+    ));
+    assert!(
+        refused("net_null7", &PortOptions { mtu: Some(20), ..options.clone() })
+            .to_string()
+            .contains("cannot configure it")
+    );
     // Neither is left attached.
     drop(Port::open(&lab.eal, "net_ring7", &options).unwrap());
     drop(Port::open(&lab.eal, "net_null7", &options).unwrap());
