@@ -3,6 +3,9 @@
 //! DPDK's environment starts once in a process, so the scenarios run one by one in this one. Those that
 //! need a peer start this binary again in a role, see `peer`.
 
+// Tests, though without the attribute that clippy knows them by.
+#![allow(clippy::unwrap_used)]
+
 mod buffers;
 mod frames;
 mod lifecycle;
@@ -12,7 +15,6 @@ mod ports;
 mod vhost;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::process::ExitCode;
 
 use tempfile::TempDir;
@@ -44,7 +46,10 @@ impl Lab {
     }
 }
 
-const SCENARIOS: &[(&str, fn(&Lab))] = &[
+/// Panics where something is not as it should be.
+type Scenario = fn(&Lab);
+
+const SCENARIOS: &[(&str, Scenario)] = &[
     ("lifecycle::starts_once", lifecycle::starts_once),
     ("lifecycle::affinity_is_left_alone", lifecycle::affinity_is_left_alone),
     ("buffers::conserved", buffers::conserved),
@@ -90,7 +95,7 @@ fn main() -> ExitCode {
     }
     let left: Vec<_> = lab.dir.path().read_dir().unwrap().flatten().map(|entry| entry.path()).collect();
     drop(lab);
-    let runtime = Path::new("/var/run/dpdk").join(name);
+    let runtime = peer::runtime_directory(&name);
     if !left.is_empty() || runtime.exists() {
         println!("left behind: {left:?}, {} {}", runtime.display(), runtime.exists());
         failed += 1;

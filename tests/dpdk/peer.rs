@@ -43,14 +43,16 @@ impl Peer {
     }
 
     /// Kills it, as with `kill -9`.
-    pub fn kill(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
+    pub fn kill(self) {
+        drop(self);
     }
 
     /// Waits for its good end.
     pub fn succeeds(mut self) {
+        // `wait` would close its input, which tells it to end.
+        let input = self.0.stdin.take();
         assert!(self.0.wait().unwrap().success());
+        drop(input);
     }
 }
 
@@ -58,7 +60,23 @@ impl Drop for Peer {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+        // All that a killed process leaves is an empty directory.
+        let _ = std::fs::remove_dir(runtime_directory(&peer_name(self.0.id())));
     }
+}
+
+/// Where DPDK keeps what instances tell each other: nothing, here.
+pub fn runtime_directory(name: &str) -> PathBuf {
+    let parent = match std::env::var_os("XDG_RUNTIME_DIR") {
+        Some(user) if !rustix::process::geteuid().is_root() => PathBuf::from(user),
+        None if !rustix::process::geteuid().is_root() => "/tmp".into(),
+        _ => "/var/run".into(),
+    };
+    parent.join("dpdk").join(name)
+}
+
+fn peer_name(process: u32) -> String {
+    format!("weft-peer-{process}")
 }
 
 /// The role that this process was started in.
@@ -71,7 +89,7 @@ pub fn play(role: String) {
     end_with_the_parent();
     let place = PathBuf::from(std::env::var_os(PLACE).unwrap());
     let options = EalOptions {
-        name: format!("weft-peer-{}", std::process::id()),
+        name: peer_name(std::process::id()),
         memory_bytes: 64 << 20,
         hugepages: Hugepages::Off,
         ..EalOptions::default()
