@@ -60,5 +60,9 @@ impl<T, E: Into<io::Error>> Doing<T> for Result<T, E> {
 }
 
 fn indented(detail: &str) -> String {
-    if detail.is_empty() { String::new() } else { format!("\n    {}", detail.trim_end().replace('\n', "\n    ")) }
+    if detail.is_empty() {
+        String::new()
+    } else {
+        format!("\n    {}", detail.trim_end().replace('\n', "\n    "))
+    }
 }

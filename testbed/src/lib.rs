@@ -24,16 +24,16 @@
 
 mod error;
 pub mod guest;
-// pub mod host;
-// pub mod lab;
-// pub mod peer;
+pub mod host;
+pub mod lab;
+pub mod peer;
 pub mod scope;
-// pub mod tcp;
-// pub mod underlay;
+pub mod tcp;
+pub mod underlay;
 
 pub use error::{Error, Result};
 pub use guest::{Guest, GuestKind, Output, Station, transfer};
-// pub use host::Host;
-// pub use lab::{HostSpec, Lab, LabSpec};
+pub use host::Host;
+pub use lab::{HostSpec, Lab, LabSpec};
 pub use scope::{Namespace, Process, Spawn, WorkDir, wait_for};
-// pub use underlay::Underlay;
+pub use underlay::Underlay;

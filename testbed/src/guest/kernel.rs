@@ -110,7 +110,8 @@ fn run_in(dir: &Path, program: &str, args: &[&str]) -> Result<String> {
 /// The one entry of the directory whose name begins so.
 fn file_in(dir: &Path, prefix: &str) -> Result<PathBuf> {
     let entries = fs::read_dir(dir).doing(|| format!("reading {}", dir.display()))?;
-    let named = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix));
+    let named =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix));
     let found = entries.filter_map(|entry| Some(entry.ok()?.path())).find(named);
     found.ok_or_else(|| Error::failed(format!("no {prefix}* in {}", dir.display()), ""))
 }
@@ -121,7 +122,9 @@ fn write_if_new(path: &Path, bytes: &[u8]) -> Result<()> {
         return Ok(());
     }
     let fresh = path.with_extension("new");
-    fs::write(&fresh, bytes).and_then(|()| fs::rename(&fresh, path)).doing(|| format!("writing {}", path.display()))
+    fs::write(&fresh, bytes)
+        .and_then(|()| fs::rename(&fresh, path))
+        .doing(|| format!("writing {}", path.display()))
 }
 
 /// `target/lab` beside the running program, if that was built by cargo; the user's cache otherwise.

@@ -31,7 +31,7 @@ pub enum GuestKind {
 #[non_exhaustive]
 pub enum Guest {
     /// A Linux machine under QEMU.
-    Qemu(QemuGuest),
+    Qemu(Box<QemuGuest>),
     /// A network namespace.
     Netns(NetnsGuest),
 }
@@ -47,7 +47,7 @@ impl Guest {
 
     fn station(&self) -> &dyn Station {
         match self {
-            Self::Qemu(guest) => guest,
+            Self::Qemu(guest) => guest.as_ref(),
             Self::Netns(guest) => guest,
         }
     }

@@ -124,7 +124,8 @@ impl Station for QemuGuest {
     fn start(&self, command: &str) -> Result<Job> {
         let number = self.running.next_number();
         let job = format!("/tmp/job.{number}");
-        let line = format!("( ( {command} ) > {job}.out 2>&1; echo $? > {job}.s; mv {job}.s {job}.status ) &");
+        let line =
+            format!("( ( {command} ) > {job}.out 2>&1; echo $? > {job}.s; mv {job}.s {job}.status ) &");
         self.running.run(&line, AT_ONCE)?.success(command)?;
         Ok(Job::Remote(number))
     }
@@ -134,7 +135,9 @@ impl Station for QemuGuest {
             return Err(Error::failed(format!("a job that is not of {}", self.name()), ""));
         };
         let job = format!("/tmp/job.{number}");
-        let line = format!("until [ -e {job}.status ]; do usleep 50000; done; cat {job}.out; exit $(cat {job}.status)");
+        let line = format!(
+            "until [ -e {job}.status ]; do usleep 50000; done; cat {job}.out; exit $(cat {job}.status)"
+        );
         self.running.run(&line, deadline)
     }
 }
@@ -151,12 +154,14 @@ struct Running {
 
 impl Running {
     fn start(dir: &WorkDir, machine: &Machine, kernel: &Kernel) -> Result<Self> {
-        let (control, console) = (dir.join(format!("{}.ctl", machine.name)), dir.join(format!("{}.con", machine.name)));
+        let (control, console) =
+            (dir.join(format!("{}.ctl", machine.name)), dir.join(format!("{}.con", machine.name)));
         for old in [&control, &console] {
             drop(fs::remove_file(old));
         }
         // QEMU connects to us, not we to it: so nothing the machine says can be lost.
-        let listener = UnixListener::bind(&control).doing(|| format!("listening at {}", control.display()))?;
+        let listener =
+            UnixListener::bind(&control).doing(|| format!("listening at {}", control.display()))?;
         listener.set_nonblocking(true).doing(|| "a listener".into())?;
         let process = command(machine, kernel, &control, &console).start_in(dir)?;
         Ok(Self { process, console, listener, line: Mutex::new(None), numbers: Mutex::new(0) })
@@ -172,7 +177,9 @@ impl Running {
         }
         let number = self.next_number();
         let watch = Watch::new(deadline);
-        self.with_line(&watch, |line| line.exchange(number, command, &watch)).and_then(|output| match output.status {
+        self.with_line(&watch, |line| line.exchange(number, command, &watch)).and_then(|output| match output
+            .status
+        {
             KILLED if watch.left() < Duration::from_secs(1) => Err(Error::TimedOut {
                 what: format!("`{command}` in {}", self.process.name()),
                 waited: deadline,
@@ -206,7 +213,9 @@ impl Running {
         let stream = wait_for(watch.left(), format!("{name} to open its control line"), || {
             match (self.listener.accept(), self.process.exited()) {
                 (Ok((stream, _)), _) => Ok(Some(stream)),
-                (Err(_), Some(exit)) => Err(Error::failed(format!("{name} ended ({exit})"), self.process.tail())),
+                (Err(_), Some(exit)) => {
+                    Err(Error::failed(format!("{name} ended ({exit})"), self.process.tail()))
+                }
                 (Err(_), None) => Ok(None),
             }
         })?;
@@ -235,7 +244,8 @@ impl Line {
             let header = self.read_line(&limit)?;
             let malformed = || Error::failed(format!("the machine answered `{header}`"), "");
             let mut words = header.split(' ').map(str::parse::<i64>);
-            let (Some(Ok(answered)), Some(Ok(status)), Some(Ok(length))) = (words.next(), words.next(), words.next())
+            let (Some(Ok(answered)), Some(Ok(status)), Some(Ok(length))) =
+                (words.next(), words.next(), words.next())
             else {
                 return Err(malformed());
             };
@@ -258,7 +268,11 @@ impl Line {
         }
     }
 
-    fn read(&mut self, watch: &Watch, act: impl FnOnce(&mut BufReader<UnixStream>) -> io::Result<()>) -> Result<()> {
+    fn read(
+        &mut self,
+        watch: &Watch,
+        act: impl FnOnce(&mut BufReader<UnixStream>) -> io::Result<()>,
+    ) -> Result<()> {
         let left = watch.left().max(Duration::from_millis(1));
         self.stream.get_ref().set_read_timeout(Some(left)).doing(|| "a deadline".into())?;
         act(&mut self.stream).map_err(|error| match error.kind() {
@@ -285,11 +299,20 @@ fn command(machine: &Machine, kernel: &Kernel, control: &Path, console: &Path) -
         // The switch maps the machine's memory: it has to be shared, which memfd allows without hugepages or root.
         .args(["-object".into(), format!("memory-backend-memfd,id=mem,size={memory}M,share=on")])
         .args(["-display", "none", "-nodefaults", "-no-user-config", "-no-reboot"])
-        .args(["-kernel".as_ref(), kernel.image.as_os_str(), "-initrd".as_ref(), kernel.initramfs.as_os_str()])
+        .args([
+            "-kernel".as_ref(),
+            kernel.image.as_os_str(),
+            "-initrd".as_ref(),
+            kernel.initramfs.as_os_str(),
+        ])
         .args(["-append".into(), append])
         .args(["-chardev".into(), format!("file,id=console,path={}", console.display()), "-serial".into()])
         .args(["chardev:console", "-chardev"])
-        .args([format!("socket,id=control,path={}", control.display()), "-serial".into(), "chardev:control".into()]);
+        .args([
+            format!("socket,id=control,path={}", control.display()),
+            "-serial".into(),
+            "chardev:control".into(),
+        ]);
     for (index, nic) in machine.nics.iter().enumerate() {
         // reconnect: a switch that comes back finds the machine again, within a second.
         let socket = format!("socket,id=v{index},path={},reconnect=1", nic.socket.display());

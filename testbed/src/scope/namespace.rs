@@ -1,5 +1,6 @@
 //! A network namespace of the lab's own.
 
+use std::net::IpAddr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use std::{fs, thread};
@@ -64,13 +65,25 @@ impl Namespace {
     /// Joins this namespace's `here` to `there` of another by a pair of virtual wires, both up, checksums made in
     /// software at both ends: a switch in userspace would otherwise be handed half-made ones.
     pub fn join(&self, here: &str, other: &Namespace, there: &str, mtu: u16) -> Result<()> {
-        let pair = ["link", "add", here, "mtu", &mtu.to_string(), "netns", &self.name, "type", "veth", "peer"];
+        let pair =
+            ["link", "add", here, "mtu", &mtu.to_string(), "netns", &self.name, "type", "veth", "peer"];
         let peer = ["name", there, "mtu", &mtu.to_string(), "netns", &other.name];
         host_ip(&[&pair[..], &peer[..]].concat())?;
         for (space, device) in [(self, here), (other, there)] {
-            space.must(&format!("ethtool -K {device} tx off tso off gso off gro off && ip link set dev {device} up"))?;
+            space.must(&format!(
+                "ethtool -K {device} tx off tso off gso off gro off && ip link set dev {device} up"
+            ))?;
         }
         Ok(())
+    }
+
+    /// Puts an address on a device, for use at once. IPv6, which a namespace begins without, comes with its first address.
+    pub fn assign(&self, device: &str, address: IpAddr, prefix: u8) -> Result<()> {
+        if address.is_ipv6() {
+            let conf = format!("/proc/sys/net/ipv6/conf/{device}");
+            self.must(&format!("echo 0 > {conf}/accept_dad; echo 0 > {conf}/disable_ipv6"))?;
+        }
+        self.must(&format!("ip addr add {address}/{prefix} dev {device}")).map(drop)
     }
 
     /// Takes a device out of this namespace into another, under a new name. Routes and addresses do not go with it.
@@ -93,7 +106,9 @@ pub(super) fn remove(name: &str) {
     // A mount still held by a dying process makes the first try fail.
     for _ in 0..50 {
         let deleted = Command::new("ip").args(["netns", "delete", name]).stderr(Stdio::null()).status();
-        if deleted.is_ok_and(|status| status.success()) || !fs::exists(format!("{DIRECTORY}/{name}")).unwrap_or(false) {
+        if deleted.is_ok_and(|status| status.success())
+            || !fs::exists(format!("{DIRECTORY}/{name}")).unwrap_or(false)
+        {
             return;
         }
         thread::sleep(Duration::from_millis(10));
@@ -104,7 +119,11 @@ pub(super) fn remove(name: &str) {
 fn host_ip(arguments: &[&str]) -> Result<()> {
     let what = || format!("ip {}", arguments.join(" "));
     let output = Command::new("ip").args(arguments).output().doing(what)?;
-    if output.status.success() { Ok(()) } else { Err(Error::failed(what(), String::from_utf8_lossy(&output.stderr))) }
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(Error::failed(what(), String::from_utf8_lossy(&output.stderr)))
+    }
 }
 
 /// The longest that a change to the kernel's network devices takes.

@@ -190,14 +190,21 @@ impl Process {
     }
 
     /// Waits until `condition` holds, or fails as soon as the process ends before that.
-    pub fn wait_until(&self, deadline: Duration, what: &str, mut condition: impl FnMut() -> bool) -> Result<()> {
+    pub fn wait_until(
+        &self,
+        deadline: Duration,
+        what: &str,
+        mut condition: impl FnMut() -> bool,
+    ) -> Result<()> {
         let waited = wait_for(deadline, format!("{}: {what}", self.name), || {
             // Asked first: a process may do what was awaited and end.
             let ended = self.exited();
             match (condition(), ended) {
                 (true, _) => Ok(Some(())),
                 (false, None) => Ok(None),
-                (false, Some(exit)) => Err(Error::failed(format!("{} ended ({exit}) before {what}", self.name), self.tail())),
+                (false, Some(exit)) => {
+                    Err(Error::failed(format!("{} ended ({exit}) before {what}", self.name), self.tail()))
+                }
             }
         });
         self.with_log(waited)

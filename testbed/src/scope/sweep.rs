@@ -13,7 +13,9 @@ use super::{namespace, workdir};
 pub fn sweep() {
     static SWEPT: Once = Once::new();
     SWEPT.call_once(|| {
-        orphans(Path::new(namespace::DIRECTORY)).filter_map(|path| name_of(&path)).for_each(|name| namespace::remove(&name));
+        orphans(Path::new(namespace::DIRECTORY))
+            .filter_map(|path| name_of(&path))
+            .for_each(|name| namespace::remove(&name));
         orphans(&workdir::root()).for_each(|path| drop(fs::remove_dir_all(path)));
     });
 }

@@ -16,11 +16,17 @@ fn main() {
     // Machines without KVM share few processors badly: one test at a time unless asked otherwise.
     arguments.test_threads = arguments.test_threads.or(Some(1));
     let trials = vec![
-        any("qemu guests reach each other, and again after either side was killed", qemu::guests_reach_each_other),
+        any(
+            "qemu guests reach each other, and again after either side was killed",
+            qemu::guests_reach_each_other,
+        ),
         any("a qemu guest's commands are framed and bounded", qemu::commands_are_framed_and_bounded),
         any("a panic leaves no process and no socket", cleanup::panic_leaves_nothing),
         any("a killed lab leaves no process", cleanup::kill_leaves_no_process),
-        root("an interrupted lab leaves no process, no namespace, no socket", cleanup::interrupt_leaves_nothing),
+        root(
+            "an interrupted lab leaves no process, no namespace, no socket",
+            cleanup::interrupt_leaves_nothing,
+        ),
         root("what a killed lab left behind is swept by the next", cleanup::sweep_removes_orphans),
         root("netns guests on a switch reach each other", netns::guests_reach_each_other),
         root("linux vxlan peers carry tenants with equal addresses", peers::tenants_with_equal_addresses),

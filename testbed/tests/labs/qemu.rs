@@ -1,6 +1,6 @@
+use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
-use std::fs;
 
 use testbed::guest::{Machine, Nic, QemuGuest};
 use testbed::{Error, Result, Station, WorkDir, transfer};
@@ -54,7 +54,8 @@ pub fn commands_are_framed_and_bounded() -> Result<()> {
     assert_eq!(guest.run("echo one; echo two >&2; exit 7", soon)?.status, 7);
     assert_eq!(guest.run("printf 'no newline'", soon)?.stdout, "no newline");
     // A kernel message in the midst of it goes to the other port.
-    let output = guest.run("echo before; echo noise > /dev/kmsg; dmesg -n 8; echo noise > /dev/kmsg; echo after", soon)?;
+    let output = guest
+        .run("echo before; echo noise > /dev/kmsg; dmesg -n 8; echo noise > /dev/kmsg; echo after", soon)?;
     assert_eq!(output.stdout, "before\nafter\n");
     assert_eq!(guest.run("seq 20000 | sha256sum", soon)?.status, 0);
     assert_eq!(guest.run("seq 20000", soon)?.stdout.lines().count(), 20_000);

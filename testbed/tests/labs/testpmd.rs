@@ -27,7 +27,20 @@ impl Testpmd {
         let [one, two] = &self.devices;
         let prefix = dir.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
         let spawn = Spawn::new("dpdk-testpmd")
-            .args(["-l", "0-1", "--no-huge", "-m", "128", "--no-pci", "--file-prefix", &prefix, "--vdev", one, "--vdev", two])
+            .args([
+                "-l",
+                "0-1",
+                "--no-huge",
+                "-m",
+                "128",
+                "--no-pci",
+                "--file-prefix",
+                &prefix,
+                "--vdev",
+                one,
+                "--vdev",
+                two,
+            ])
             .args(["--", "--forward-mode=io", "--auto-start", "--no-mlockall", "--total-num-mbufs=16384"])
             .args(["--stats-period=60"]);
         let spawn = match &self.namespace {
