@@ -46,8 +46,7 @@ impl Host {
     /// Waits until it has said that it is ready and serves its API.
     pub fn wait_ready(&self, deadline: Duration) -> Result<()> {
         let api = self.socket("api.sock");
-        // A restarted switch appends to the log of its predecessor: what counts is what came after the mark.
-        let is_ready = || current_life(&self.process.log()).contains("ready") && api.exists();
+        let is_ready = || self.process.log().contains("ready") && api.exists();
         self.process.wait_until(deadline, "it is ready", is_ready)
     }
 
@@ -177,7 +176,6 @@ fn launch(dir: &Arc<WorkDir>, options: &HostOptions) -> Result<Process> {
         own_folder(&dir.join(&options.name), uid)?;
         spawn = spawn.user(uid).env("XDG_RUNTIME_DIR", dir.join(&options.name));
     }
-    mark_life(&dir.join(format!("{}.log", options.name)))?;
     spawn.start_apart_in(dir)
 }
 
@@ -188,19 +186,6 @@ fn own_folder(folder: &Path, uid: u32) -> Result<()> {
     chown(folder, Some(uid), Some(uid)).doing(what)?;
     std::fs::set_permissions(folder, PermissionsExt::from_mode(0o700)).doing(what)
 }
-
-fn mark_life(log: &Path) -> Result<()> {
-    use std::io::Write;
-    let open = std::fs::File::options().create(true).append(true).open(log);
-    open.and_then(|mut file| writeln!(file, "{LIFE}")).doing(|| format!("writing {}", log.display()))
-}
-
-fn current_life(log: &str) -> &str {
-    log.rsplit(LIFE).next().unwrap_or(log)
-}
-
-/// Stands in the log where a switch was started.
-const LIFE: &str = "---- started ----";
 
 /// The longest that a running switch takes to answer.
 const ANSWER: Duration = Duration::from_secs(20);

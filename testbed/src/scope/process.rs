@@ -5,8 +5,9 @@
 
 use std::ffi::OsString;
 use std::fmt::{self, Display};
-use std::fs::{self, File};
-use std::io::{Read, Seek};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -17,7 +18,7 @@ use std::{io, thread};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use super::ledger::{Held, Resource};
-use super::{WorkDir, wait_for};
+use super::{WorkDir, sweep, wait_for};
 use crate::error::Doing;
 use crate::guest::Output;
 use crate::{Error, Result};
@@ -85,10 +86,10 @@ impl Spawn {
     /// Starts it, with what it prints kept aside until it is dropped.
     pub fn start(self) -> Result<Process> {
         let log = tempfile::tempfile().doing(|| format!("a log for {}", self.name))?;
-        self.launch(Log { file: log, path: None }, None)
+        self.launch(Log { file: log, path: None, begin: 0 }, None)
     }
 
-    /// Starts it, with what it prints in `NAME.log` of the directory.
+    /// Starts it, with what it prints appended to `NAME.log` of the directory.
     pub fn start_in(self, dir: &WorkDir) -> Result<Process> {
         let log = Log::create(dir.join(format!("{}.log", self.name)))?;
         self.launch(log, None)
@@ -129,7 +130,7 @@ impl Spawn {
     /// Each wrapper becomes the next by `exec`, so the child is the program itself in the end. `setpriv` stands last:
     /// a change of user clears the death signal.
     fn command(&self) -> Command {
-        let mut words: Vec<OsString> = Vec::new();
+        let (lab, mut words) = (std::process::id(), Vec::<OsString>::new());
         if let Some(namespace) = &self.namespace {
             words.extend(["ip", "netns", "exec", namespace].map(Into::into));
         }
@@ -138,11 +139,13 @@ impl Spawn {
             let as_user = [format!("--reuid={uid}"), format!("--regid={uid}"), "--clear-groups".into()];
             words.extend(as_user.map(Into::into));
         }
-        words.extend(["--pdeathsig", "KILL", "--"].map(Into::into));
+        words.extend(["--pdeathsig", "KILL", "--", "sh", "-c", UNLESS_ORPHAN].map(Into::into));
+        words.push(lab.to_string().into());
         words.push(self.program.clone());
         words.extend(self.args.iter().cloned());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).envs(self.env.iter().map(|(key, value)| (key, value)));
+        command.env(sweep::MARK, lab.to_string());
         command
     }
 }
@@ -302,28 +305,27 @@ struct Log {
     file: File,
     /// None for a file without a name.
     path: Option<PathBuf>,
+    /// Where this process's part begins: a restarted one appends.
+    begin: u64,
 }
 
 impl Log {
     fn create(path: PathBuf) -> Result<Self> {
         let open = File::options().create(true).append(true).read(true).open(&path);
-        let file = open.doing(|| format!("making {}", path.display()))?;
-        Ok(Self { file, path: Some(path) })
+        let what = || format!("making {}", path.display());
+        let file = open.doing(what)?;
+        let begin = file.metadata().doing(what)?.len();
+        Ok(Self { file, path: Some(path), begin })
     }
 
     fn text(&self) -> String {
-        let read = match &self.path {
-            Some(path) => fs::read(path),
-            None => self.read_nameless(),
-        };
-        String::from_utf8_lossy(&read.unwrap_or_default()).into_owned()
+        String::from_utf8_lossy(&self.read().unwrap_or_default()).into_owned()
     }
 
     /// By way of `/proc`, for an offset of our own: the child writes at the one it shares with our handle.
-    fn read_nameless(&self) -> io::Result<Vec<u8>> {
-        use std::os::fd::AsRawFd;
+    fn read(&self) -> io::Result<Vec<u8>> {
         let mut own = File::open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))?;
-        own.rewind()?;
+        own.seek(SeekFrom::Start(self.begin))?;
         let mut bytes = Vec::new();
         own.read_to_end(&mut bytes)?;
         Ok(bytes)
@@ -349,6 +351,9 @@ fn spawn_from_lasting_thread(command: Command) -> io::Result<Child> {
     SPAWNER.send((command, reply)).map_err(|_| io::Error::other("the lab's spawner thread is gone"))?;
     child.recv().map_err(gone)?
 }
+
+/// Run with the lab's process id as `$0`: a lab that died before its child asked for the signal will send none.
+const UNLESS_ORPHAN: &str = r#"[ "$PPID" = "$0" ] && exec "$@""#;
 
 /// Lines of a log that an error message shows.
 const TAIL: usize = 20;
