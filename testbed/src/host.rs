@@ -26,6 +26,8 @@ pub struct HostOptions {
     pub namespace: Option<String>,
     /// The user it runs as, if not the lab's own.
     pub user: Option<u32>,
+    /// The switch's program, if not [`binary`].
+    pub binary: Option<PathBuf>,
 }
 
 /// A running switch. Its runtime directory is the lab's, so its sockets lie in `DIR/HOST/`.
@@ -68,7 +70,7 @@ impl Host {
             "--runtime-dir".into(),
             self.dir.path().display().to_string(),
         ];
-        Spawn::new(binary()?).args(arguments).args(place).run(ANSWER)
+        Spawn::new(program(&self.options)?).args(arguments).args(place).run(ANSWER)
     }
 
     /// `weft show WHAT --json`.
@@ -163,8 +165,12 @@ pub fn binary() -> Result<PathBuf> {
     })
 }
 
+fn program(options: &HostOptions) -> Result<PathBuf> {
+    options.binary.clone().map_or_else(binary, Ok)
+}
+
 fn launch(dir: &Arc<WorkDir>, options: &HostOptions) -> Result<Process> {
-    let mut spawn = Spawn::new(binary()?)
+    let mut spawn = Spawn::new(program(options)?)
         .named(&options.name)
         .args(["run".as_ref(), options.fabric.as_os_str(), "--host".as_ref(), options.name.as_ref()])
         .args(["--runtime-dir".as_ref(), dir.path().as_os_str()])

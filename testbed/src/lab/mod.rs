@@ -151,7 +151,13 @@ impl Lab {
             let namespace =
                 of_uplink.or_else(|| self.namespaces.get(&host.name)).map(|made| made.name().to_owned());
             let fabric = self.dir.join("fabric.yaml");
-            let options = HostOptions { name: host.name.clone(), fabric, namespace, user: host.user };
+            let options = HostOptions {
+                name: host.name.clone(),
+                fabric,
+                namespace,
+                user: host.user,
+                binary: spec.binary.clone(),
+            };
             self.hosts.insert(host.name.clone(), Host::start(&self.dir, options)?);
         }
         // All are started before any is awaited: one may only be ready when its neighbour is there.

@@ -1,6 +1,7 @@
 //! What a lab is to be: hosts, tenants, guests. Names and addresses are as in the fabric's document.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use super::{GUEST_MTU, is_within, parse};
 use crate::guest::GuestKind;
@@ -13,6 +14,8 @@ pub struct LabSpec {
     pub underlay: Underlay,
     /// The UDP port of the tunnels.
     pub vxlan_port: u16,
+    /// The switch's program, if not [`crate::host::binary`].
+    pub binary: Option<PathBuf>,
     pub(super) hosts: Vec<HostSpec>,
     pub(super) tenants: Vec<TenantSpec>,
     pub(super) guests: Vec<GuestSpec>,
@@ -21,7 +24,14 @@ pub struct LabSpec {
 impl LabSpec {
     /// A lab without anything yet.
     pub fn new(underlay: Underlay) -> Self {
-        Self { underlay, vxlan_port: 4789, hosts: Vec::new(), tenants: Vec::new(), guests: Vec::new() }
+        Self {
+            underlay,
+            vxlan_port: 4789,
+            binary: None,
+            hosts: Vec::new(),
+            tenants: Vec::new(),
+            guests: Vec::new(),
+        }
     }
 
     /// One more host, started in the order given.

@@ -3,10 +3,12 @@
 //! What needs root says so beside its name, and is reported as ignored for anyone else.
 
 mod cleanup;
+mod hosts;
 mod netns;
 mod peers;
 mod qemu;
 mod testpmd;
+mod underlay;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use testbed::scope;
@@ -21,6 +23,12 @@ fn main() {
             qemu::guests_reach_each_other,
         ),
         any("a qemu guest's commands are framed and bounded", qemu::commands_are_framed_and_bounded),
+        any(
+            "an underlay without root carries 1600 bytes and survives the death of either side",
+            underlay::vhost_survives,
+        ),
+        any("a host is started, asked, killed, restarted and stopped", hosts::life_of_a_host),
+        any("a host that does not start says why", hosts::failure_to_start),
         any("a panic leaves no process and no socket", cleanup::panic_leaves_nothing),
         any("a killed lab leaves no process", cleanup::kill_leaves_no_process),
         root(
@@ -29,6 +37,7 @@ fn main() {
         ),
         root("what a killed lab left behind is swept by the next", cleanup::sweep_removes_orphans),
         root("netns guests on a switch reach each other", netns::guests_reach_each_other),
+        root("a lab with peers comes up and goes", hosts::lab_with_peers),
         root("linux vxlan peers carry tenants with equal addresses", peers::tenants_with_equal_addresses),
     ];
     libtest_mimic::run(&arguments, trials).exit();

@@ -8,12 +8,13 @@ use testbed::{Namespace, Process, Result, Spawn, WorkDir};
 pub struct Testpmd {
     devices: [String; 2],
     namespace: Option<String>,
+    name: &'static str,
 }
 
 impl Testpmd {
     /// Between two devices.
     pub fn between(devices: [String; 2]) -> Self {
-        Self { devices, namespace: None }
+        Self { devices, namespace: None, name: "testpmd" }
     }
 
     /// Inside a namespace.
@@ -22,11 +23,19 @@ impl Testpmd {
         self
     }
 
+    /// Under another name, where there are several.
+    pub fn named(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
+    }
+
     /// Starts it, and waits until it forwards.
     pub fn start(&self, dir: &WorkDir) -> Result<Process> {
         let [one, two] = &self.devices;
-        let prefix = dir.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let lab = dir.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let prefix = format!("{lab}-{}", self.name);
         let spawn = Spawn::new("dpdk-testpmd")
+            .named(self.name)
             .args([
                 "-l",
                 "0-1",
