@@ -75,14 +75,14 @@ fn report(bytes: u64, hash: Sha256, begun: Instant) -> Report {
 }
 
 /// Bytes without a pattern that a shifted or repeated segment could hide in: SplitMix64 (Steele, Lea, Flood 2014).
-struct Noise(u64);
+pub(crate) struct Noise(u64);
 
 impl Noise {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    fn fill(&mut self, block: &mut [u8]) {
+    pub(crate) fn fill(&mut self, block: &mut [u8]) {
         for chunk in block.chunks_mut(8) {
             self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
             let mut word = self.0;

@@ -4,6 +4,7 @@ mod initramfs;
 mod kernel;
 mod netns;
 mod qemu;
+pub mod smol;
 mod station;
 
 use std::net::IpAddr;
