@@ -3,6 +3,7 @@
 //! The process is `weft-guests`; [`SmolGuests`] starts it and talks with it. What it is told and answers is in
 //! [`protocol`]. A guest whose switch goes away waits for it to come back.
 
+pub mod frames;
 mod handle;
 mod member;
 mod nic;

@@ -38,6 +38,7 @@ pub(super) struct Plan {
 
 impl Ping {
     pub(super) fn start(stack: &mut Stack, plan: Plan, now: Instant) -> Result<Self, Error> {
+        stack.solicit(plan.to);
         let ident = stack.ephemeral();
         let buffer = || {
             let bytes = PACKETS * (usize::from(plan.size) + 64);

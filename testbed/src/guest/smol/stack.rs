@@ -1,11 +1,13 @@
 //! A guest's IP stack and what its jobs share.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use smoltcp::iface::{Config, Interface, PollIngressSingleResult, PollResult, SocketHandle, SocketSet};
 use smoltcp::socket::tcp;
 use smoltcp::wire::{EthernetAddress, IpCidr};
 
+use super::frames;
 use super::nic::Nic;
 use super::protocol::SmolGuest;
 use super::watch::MARK;
@@ -23,6 +25,8 @@ pub(super) struct Stack {
     pub(super) lingering: Vec<SocketHandle>,
     /// Begins what it sends in pings and datagrams.
     pub(super) mark: [u8; MARK],
+    gateways: Vec<IpAddr>,
+    mac: EthernetAddress,
     port: u16,
 }
 
@@ -44,8 +48,8 @@ impl Stack {
         }
         for gateway in &guest.gateways {
             let routed = match *gateway {
-                std::net::IpAddr::V4(v4) => iface.routes_mut().add_default_ipv4_route(v4),
-                std::net::IpAddr::V6(v6) => iface.routes_mut().add_default_ipv6_route(v6),
+                IpAddr::V4(v4) => iface.routes_mut().add_default_ipv4_route(v4),
+                IpAddr::V6(v6) => iface.routes_mut().add_default_ipv6_route(v6),
             };
             routed.map_err(|_| wrong("more gateways than its stack takes"))?;
         }
@@ -53,7 +57,8 @@ impl Stack {
         // A restarted guest does not begin where its predecessor's connections are remembered.
         let port = EPHEMERAL + (seed % u64::from(u16::MAX - EPHEMERAL)) as u16;
         let (sockets, lingering) = (SocketSet::new(Vec::new()), Vec::new());
-        Ok(Self { nic, iface, sockets, lingering, mark, port })
+        let gateways = guest.gateways.clone();
+        Ok(Self { nic, iface, sockets, lingering, mark, gateways, mac, port })
     }
 
     /// Moves frames both ways, a bounded number; returns whether there were any.
@@ -86,6 +91,33 @@ impl Stack {
             !is_over
         });
         busy
+    }
+
+    /// Asks for the MAC address of the neighbour on the way to `to`.
+    ///
+    /// The stack asks too, but for one neighbour a second, whoever was asked for last.
+    pub(super) fn solicit(&mut self, to: IpAddr) {
+        let own = |hop: &IpAddr| {
+            let hop = (*hop).into();
+            self.iface.ip_addrs().iter().find(|own| own.contains_addr(&hop)).map(|own| own.address().into())
+        };
+        let same_family = |gateway: &&IpAddr| gateway.is_ipv4() == to.is_ipv4();
+        let direct = own(&to).map(|own| (own, to));
+        let routed = || {
+            let gateway = self.gateways.iter().find(same_family)?;
+            own(gateway).map(|own| (own, *gateway))
+        };
+        let frame = match direct.or_else(routed) {
+            Some((IpAddr::V4(own), IpAddr::V4(hop))) => {
+                frames::arp_request(self.mac.0, (self.mac.0, own), hop)
+            }
+            Some((IpAddr::V6(own), IpAddr::V6(hop))) => {
+                frames::neighbor_solicit((self.mac.0, own), self.mac.0, hop)
+            }
+            _ => return,
+        };
+        // Without room for it, the stack's own will do.
+        self.nic.inject(&frame);
     }
 
     /// A port or an ICMP identifier that was not used lately.

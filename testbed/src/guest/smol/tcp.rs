@@ -37,6 +37,7 @@ impl Sending {
         timeout: Duration,
         now: Instant,
     ) -> Result<Self, Error> {
+        stack.solicit(to);
         let mut socket = socket();
         let local = stack.ephemeral();
         socket

@@ -34,6 +34,7 @@ pub(super) struct Plan {
 
 impl Sending {
     pub(super) fn start(stack: &mut Stack, plan: Plan, now: Instant) -> Result<Self, Error> {
+        stack.solicit(plan.to.0);
         let local = stack.ephemeral();
         let socket = bound(local)?;
         let run = u64::from(std::process::id()) << 16 | u64::from(local);
