@@ -1,11 +1,13 @@
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use testbed::host::HostOptions;
-use testbed::{Error, GuestKind, Host, HostSpec, Lab, LabSpec, Result, Underlay, WorkDir, transfer};
+use testbed::{
+    Error, GuestKind, Host, HostSpec, Lab, LabSpec, Namespace, Result, Underlay, WorkDir, transfer,
+};
 
 /// What the switch promises to its environment, and nothing else: `ready`, the API's socket, answers, a ledger.
 const STAND_IN: &str = r#"#!/bin/sh
@@ -48,6 +50,18 @@ pub fn failure_to_start() -> Result<()> {
     Ok(())
 }
 
+pub fn as_another_user() -> Result<()> {
+    let dir = Arc::new(WorkDir::new()?);
+    let space = Namespace::new("host")?;
+    let namespace = Some(space.name().to_owned());
+    let host = Host::start(&dir, HostOptions { namespace, user: Some(NOBODY), ..options(&dir, "hv-a") })?;
+    host.wait_ready(SOON)?;
+    assert_eq!(fs::metadata(host.socket("api.sock")).expect("its socket").uid(), NOBODY);
+    let inside = space.must(&format!("ip netns pids {}", space.name()))?;
+    assert!(inside.lines().any(|pid| pid == host.process().pid().to_string()), "{inside}");
+    host.stop(SOON).map(drop)
+}
+
 pub fn lab_with_peers() -> Result<()> {
     let dir = WorkDir::new()?;
     let mut spec = LabSpec::new(Underlay::Veth)
@@ -83,3 +97,4 @@ fn stand_in(dir: &WorkDir) -> PathBuf {
 }
 
 const SOON: Duration = Duration::from_secs(30);
+const NOBODY: u32 = 65_534;

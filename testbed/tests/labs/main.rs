@@ -30,13 +30,13 @@ fn main() {
         any("a host is started, asked, killed, restarted and stopped", hosts::life_of_a_host),
         any("a host that does not start says why", hosts::failure_to_start),
         any("a panic leaves no process and no socket", cleanup::panic_leaves_nothing),
-        any("a killed lab leaves no process", cleanup::kill_leaves_no_process),
-        root(
+        any(
             "an interrupted lab leaves no process, no namespace, no socket",
             cleanup::interrupt_leaves_nothing,
         ),
-        root("what a killed lab left behind is swept by the next", cleanup::sweep_removes_orphans),
+        any("what a killed lab leaves behind is swept by the next", cleanup::sweep_removes_the_rest),
         root("netns guests on a switch reach each other", netns::guests_reach_each_other),
+        root("a host may run as another user, in a namespace", hosts::as_another_user),
         root("a lab with peers comes up and goes", hosts::lab_with_peers),
         root("linux vxlan peers carry tenants with equal addresses", peers::tenants_with_equal_addresses),
     ];
