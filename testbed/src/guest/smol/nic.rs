@@ -134,7 +134,9 @@ impl Nic {
             return None;
         }
         let (number, path) = (NUMBER.fetch_add(1, Ordering::Relaxed), self.socket.display());
-        let device = format!("net_virtio_user{number},path={path},mac={},queue_size={DESCRIPTORS}", self.mac);
+        // With colons: DPDK takes no other form of it, and makes an address up instead.
+        let mac = self.mac.0.map(|byte| format!("{byte:02x}")).join(":");
+        let device = format!("net_virtio_user{number},path={path},mac={mac},queue_size={DESCRIPTORS}");
         let options = PortOptions {
             rx_descriptors: DESCRIPTORS,
             tx_descriptors: DESCRIPTORS,

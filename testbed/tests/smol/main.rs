@@ -1,0 +1,32 @@
+//! The switch between guests that are IP stacks on vhost-user sockets: reach, isolation, spoofing, and deaths. No root.
+//!
+//! Every fabric ends with the ledgers of its hosts, to the packet.
+
+mod fabric;
+mod isolation;
+mod reach;
+mod restarts;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use testbed::Result;
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    // A fabric has up to two switches and a process of guests on few processors: one at a time unless asked otherwise.
+    arguments.test_threads = arguments.test_threads.or(Some(1));
+    let trials = vec![
+        trial("two guests of a host reach each other by ICMP, UDP and TCP", reach::one_host),
+        trial("guests of two hosts reach each other by ICMP, UDP and TCP", reach::two_hosts),
+        trial("a closed port refuses, an absent guest does not answer", reach::refusals),
+        trial("forged and malformed frames are dropped and counted by name", isolation::forgeries),
+        trial("tenants with equal addresses are worlds apart", isolation::equal_addresses),
+        trial("guests killed in mid-transfer come back", restarts::guests_killed),
+        trial("guests find a switch that was killed and restarted", restarts::switch_killed),
+        trial("the most guests that a process takes reach each other", reach::many),
+    ];
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+fn trial(name: &str, test: fn() -> Result<()>) -> Trial {
+    Trial::test(name, move || test().map_err(Failed::from))
+}
