@@ -10,7 +10,7 @@ use std::time::Duration;
 use testbed::guest::smol::{SmolGuest, SmolGuests, SmolSpec};
 use testbed::host::{HostOptions, Ledger};
 use testbed::underlay::{UPLINK_MTU, Wiring};
-use testbed::{Host, Result, Underlay, WorkDir, wait_for};
+use testbed::{Error, Host, Result, Underlay, WorkDir, wait_for};
 
 /// A guest: `tenant/name`, the number of its host, and the last byte of its MAC and of its addresses.
 pub struct Place(pub &'static str, pub usize, pub u8);
@@ -114,7 +114,9 @@ impl Fabric {
                 last = format!("{port} against {stats:?}");
                 Ok((port["rx"] == stats.tx && port["tx"] == stats.rx && stats.tx_lost == 0).then_some(()))
             });
-            assert!(counted.is_ok(), "{}: {last}", counted.unwrap_err());
+            if let Err(error) = counted {
+                return Err(Error::failed(error.to_string(), last));
+            }
         }
         self.settle()
     }
@@ -196,9 +198,9 @@ fn write_document(hosts: &[&str], places: &[Place], wiring: &Wiring) -> String {
         );
         if let Some(uplink) = wiring.uplink(host) {
             let device = &uplink.device;
-            let _ = write!(
+            let _ = writeln!(
                 text,
-                "    uplinks: [{{ name: up0, device: \"{device}\", address: [{vtep}/24], mtu: {UPLINK_MTU} }}]\n"
+                "    uplinks: [{{ name: up0, device: \"{device}\", address: [{vtep}/24], mtu: {UPLINK_MTU} }}]"
             );
         }
     }
@@ -215,10 +217,10 @@ fn write_document(hosts: &[&str], places: &[Place], wiring: &Wiring) -> String {
         for place in places.iter().filter(|place| tenant(place) == *name) {
             let (own, host, number) =
                 (place.0.rsplit('/').next().unwrap_or_default(), hosts[place.1], place.2);
-            let _ = write!(
+            let _ = writeln!(
                 text,
                 "      - {{ name: {own}, host: {host}, attach: {{ vhost-user: {} }}, segment: front, mac: \"{}\", \
-                 ip: [{}, \"{}\"] }}\n",
+                 ip: [{}, \"{}\"] }}",
                 socket(place),
                 mac_text(number),
                 v4(number),

@@ -2,6 +2,7 @@
 //!
 //! Every fabric ends with the ledgers of its hosts, to the packet.
 
+mod commands;
 mod fabric;
 mod isolation;
 mod reach;
@@ -15,6 +16,8 @@ fn main() {
     // A fabric has up to two switches and a process of guests on few processors: one at a time unless asked otherwise.
     arguments.test_threads = arguments.test_threads.or(Some(1));
     let trials = vec![
+        trial("commands come by standard input, answers by standard output", commands::by_standard_input),
+        trial("a specification that cannot be is refused", commands::refused_specifications),
         trial("two guests of a host reach each other by ICMP, UDP and TCP", reach::one_host),
         trial("guests of two hosts reach each other by ICMP, UDP and TCP", reach::two_hosts),
         trial("a closed port refuses, an absent guest does not answer", reach::refusals),

@@ -11,6 +11,7 @@ use crate::fabric::{Fabric, Place, SOON, v4, v6};
 pub fn one_host() -> Result<()> {
     let fabric = Fabric::up(&[Place("blue/a", 0, 11), Place("blue/b", 0, 12)])?;
     everything(&fabric, "blue/a", 11, "blue/b", 12)?;
+    capture(&fabric)?;
     fabric.assert_no_leaks()?;
     fabric.settle_exactly().map(drop)
 }
@@ -31,7 +32,7 @@ pub fn refusals() -> Result<()> {
     assert_eq!(absent.outcome, TcpOutcome::NoAnswer);
     let absent = fabric.guests.ping("blue/a", v6(99), 3, short)?;
     assert_eq!((absent.sent, absent.received, absent.lost), (3, 0, 3));
-    let unknown = fabric.guests.ping("blue/c", v4(11), 1, short).unwrap_err();
+    let unknown = fabric.guests.ping("blue/c", v4(11), 1, short).expect_err("nobody of this name");
     assert!(unknown.to_string().contains("no guest blue/c"), "{unknown}");
     fabric.settle_exactly().map(drop)
 }
@@ -48,6 +49,23 @@ pub fn many() -> Result<()> {
     }
     fabric.assert_no_leaks()?;
     fabric.settle_exactly().map(drop)
+}
+
+/// What a guest receives is in the file that it was told to write.
+fn capture(fabric: &Fabric) -> Result<()> {
+    let file = tempfile::NamedTempFile::new().expect("a file of our own");
+    fabric.guests.capture("blue/b", Some(file.path().to_owned()))?;
+    assert_eq!(fabric.guests.ping("blue/a", v4(12), 5, SOON)?.received, 5);
+    fabric.guests.capture("blue/b", None)?;
+    let mut reader = pcap_file::pcap::PcapReader::new(file.reopen().expect("the file")).expect("a pcap file");
+    let mut frames = 0;
+    while let Some(packet) = reader.next_packet() {
+        assert_eq!(packet.expect("a packet").data[6..12], crate::fabric::mac(11));
+        frames += 1;
+    }
+    // The requests, and what asked for the neighbour.
+    assert!(frames > 5, "{frames} frames");
+    Ok(())
 }
 
 /// Both guests ping each other, send datagrams and 64 MiB.

@@ -109,22 +109,18 @@ impl<R> Member<R> {
     fn answer_now(&mut self, command: Command) -> Result<serde_json::Value> {
         let stack = &mut self.stack;
         match command {
-            Command::TcpListen { port, backlog, .. } => {
-                if self.sinks.iter().all(|sink| sink.port() != port) {
-                    let mut sink = stream::Sink::new(port, backlog);
-                    sink.poll(stack);
-                    self.sinks.push(sink);
-                }
+            Command::TcpListen { port, backlog, .. } if self.sinks.iter().all(|sink| sink.port() != port) => {
+                let mut sink = stream::Sink::new(port, backlog);
+                sink.poll(stack);
+                self.sinks.push(sink);
             }
-            Command::UdpListen { port, .. } => {
-                if self.takers.iter().all(|taker| taker.port() != port) {
-                    self.takers.push(udp::Sink::new(stack, port)?);
-                }
+            Command::UdpListen { port, .. } if self.takers.iter().all(|taker| taker.port() != port) => {
+                self.takers.push(udp::Sink::new(stack, port)?);
             }
             Command::Captured { filter, .. } => return Ok(json!(stack.nic.watch.captured(&filter)?)),
             Command::Capture { path, .. } => stack.nic.watch.capture(path.as_deref())?,
             Command::Stats { .. } => return Ok(json!(self.stats())),
-            // The others take their time, or are the process's.
+            // It listens there already; the others take their time, or are the process's.
             _ => {}
         }
         Ok(serde_json::Value::Null)

@@ -89,7 +89,7 @@ impl Watch {
     pub(super) fn captured(&self, filter: &Filter) -> Result<Captured> {
         let source = filter.source.as_deref().map(super::mac).transpose()?;
         let part = filter.contains_hex.as_deref().map(super::bytes_of_hex).transpose()?;
-        let satisfies = |frame: &&Box<[u8]>| {
+        let satisfies = |frame: &&[u8]| {
             let type_fits =
                 filter.ethertype.is_none_or(|wanted| frame.get(12..14) == Some(&wanted.to_be_bytes()[..]));
             let source_fits =
@@ -97,7 +97,7 @@ impl Watch {
             let part_fits = part.as_deref().is_none_or(|part| holds(frame, part));
             type_fits && source_fits && part_fits
         };
-        let matched: Vec<_> = self.kept.iter().filter(satisfies).collect();
+        let matched: Vec<_> = self.kept.iter().map(AsRef::as_ref).filter(satisfies).collect();
         let shown = matched.len().saturating_sub(SHOWN);
         Ok(Captured {
             matched: matched.len() as u64,
