@@ -1,2 +1,104 @@
-//! The lab program.
-fn main() {}
+//! The lab program: ends of TCP transfers for use in namespaces, and the broom.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use testbed::{Namespace, Result, Spawn, WorkDir, scope, tcp};
+
+#[derive(Debug, Parser)]
+#[command(name = "testbed", about = "Labs for Weft", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Send pseudo-random bytes over TCP; print how many and their SHA-256
+    TcpSend {
+        /// Where to
+        to: SocketAddr,
+        /// How many bytes
+        #[arg(long, default_value_t = 1 << 20)]
+        bytes: u64,
+        /// What the bytes follow from
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// The longest to wait, in seconds, for a connection and then for each step of progress
+        #[arg(long, default_value_t = 30)]
+        deadline: u64,
+    },
+    /// Accept one TCP connection, take all that comes; print how many bytes and their SHA-256
+    TcpRecv {
+        /// Where to listen
+        at: SocketAddr,
+        /// The longest to wait, in seconds, for a connection and then for each step of progress
+        #[arg(long, default_value_t = 30)]
+        deadline: u64,
+    },
+    /// Remove what labs that were killed left behind
+    Sweep,
+    /// Make one of each resource, say so, and wait to be interrupted: how the lab tests its own cleanup
+    #[command(hide = true)]
+    Hold {
+        /// Panic in place of waiting
+        #[arg(long)]
+        panic: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match act(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("testbed: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn act(command: Command) -> Result<()> {
+    match command {
+        Command::TcpSend { to, bytes, seed, deadline } => {
+            print_json(&tcp::send(to, bytes, seed, Duration::from_secs(deadline))?);
+        }
+        Command::TcpRecv { at, deadline } => {
+            let listening = |address| eprintln!("listening at {address}");
+            print_json(&tcp::receive(at, Duration::from_secs(deadline), listening)?);
+        }
+        Command::Sweep => scope::sweep(),
+        Command::Hold { panic } => hold(panic)?,
+    }
+    Ok(())
+}
+
+fn print_json(report: &tcp::Report) {
+    println!("{}", serde_json::json!(report));
+}
+
+/// Prints what it holds, a line each: `dir PATH`, `pid NUMBER`, `grandchild NUMBER`, `netns NAME`, and `held`.
+fn hold(panic: bool) -> Result<()> {
+    let dir = WorkDir::new()?;
+    // Its file stays when the listener goes.
+    drop(std::os::unix::net::UnixListener::bind(dir.join("a.sock")));
+    println!("dir {}", dir.path().display());
+    let child = Spawn::new("sleep").arg("600").start_in(&dir)?;
+    println!("pid {}", child.pid());
+    let parent = Spawn::shell("sleep 601 & echo grandchild $!; wait").start()?;
+    scope::wait_for(Duration::from_secs(10), "a grandchild", || {
+        Ok(parent.log().contains('\n').then_some(()))
+    })?;
+    print!("{}", parent.log());
+    let space = scope::is_root().then(|| Namespace::new("held")).transpose()?;
+    let inside = space.as_ref().map(|space| space.spawn(Spawn::new("sleep").arg("602"))).transpose()?;
+    if let (Some(space), Some(inside)) = (&space, &inside) {
+        println!("netns {}\npid {}", space.name(), inside.pid());
+    }
+    println!("held");
+    assert!(!panic, "as asked");
+    loop {
+        std::thread::park();
+    }
+}

@@ -1,0 +1,255 @@
+//! A whole lab: from a description to running hosts, guests and peers, and back to nothing.
+
+mod document;
+mod spec;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use spec::{GuestSpec, HostSpec, LabSpec, Placed};
+
+use crate::error::Doing;
+use crate::guest::{Guest, GuestKind, Machine, NetnsGuest, Nic, QemuGuest, Station};
+use crate::host::{Host, HostOptions, Ledger};
+use crate::peer::{Endpoint, LinuxVxlan, Remote};
+use crate::underlay::{UPLINK_MTU, Uplink, Wiring};
+use crate::{Error, Namespace, Result, WorkDir};
+
+/// A running lab. Guests go first when it is dropped, then peers, hosts, the underlay, and last the directory.
+#[derive(Debug)]
+pub struct Lab {
+    guests: BTreeMap<String, Guest>,
+    peers: BTreeMap<String, LinuxVxlan>,
+    hosts: BTreeMap<String, Host>,
+    namespaces: BTreeMap<String, Namespace>,
+    wiring: Wiring,
+    dir: Arc<WorkDir>,
+}
+
+impl Lab {
+    /// Brings the lab up: when this returns every host is ready and every guest takes commands.
+    ///
+    /// # Errors
+    /// The first thing that fails; what was up by then is down again.
+    pub fn up(spec: LabSpec) -> Result<Self> {
+        let dir = Arc::new(WorkDir::new()?);
+        let names: Vec<&str> = spec.switches().map(|host| host.name.as_str()).collect();
+        let wiring = spec.underlay.join(&dir, &names)?;
+        let mut lab = Self {
+            guests: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            hosts: BTreeMap::new(),
+            namespaces: BTreeMap::new(),
+            wiring,
+            dir,
+        };
+        let placed = spec.placed()?;
+        lab.lay_wires(&spec, &placed)?;
+        let fabric = lab.dir.join("fabric.yaml");
+        let text = document::write(&spec, &placed, &lab.wiring);
+        fs::write(&fabric, text).doing(|| format!("writing {}", fabric.display()))?;
+        lab.start_hosts(&spec)?;
+        lab.start_peers(&spec, &placed)?;
+        lab.start_machines(&placed)?;
+        Ok(lab)
+    }
+
+    /// The guest `tenant/name`, whatever its kind.
+    ///
+    /// # Panics
+    /// When the lab's description has no such guest: the caller wrote both.
+    pub fn guest(&self, name: &str) -> &dyn Station {
+        let on_peer =
+            || self.peers.values().find_map(|peer| peer.port(name).ok()).map(|port| port as &dyn Station);
+        let guest = self.guests.get(name).map(|guest| guest as &dyn Station).or_else(on_peer);
+        guest.unwrap_or_else(|| panic!("the lab has no guest {name}"))
+    }
+
+    /// The machine `tenant/name`, to be killed and restarted.
+    ///
+    /// # Panics
+    /// When the lab's description has no such machine.
+    pub fn machine(&mut self, name: &str) -> &mut QemuGuest {
+        let machine = self.guests.get_mut(name).and_then(Guest::qemu);
+        machine.unwrap_or_else(|| panic!("the lab has no machine {name}"))
+    }
+
+    /// The host of this name.
+    ///
+    /// # Panics
+    /// When the lab's description has no such host.
+    pub fn host(&self, name: &str) -> &Host {
+        self.hosts.get(name).unwrap_or_else(|| panic!("the lab has no host {name}"))
+    }
+
+    /// The peer of this name.
+    ///
+    /// # Panics
+    /// When the lab's description has no such peer.
+    pub fn peer(&self, name: &str) -> &LinuxVxlan {
+        self.peers.get(name).unwrap_or_else(|| panic!("the lab has no peer {name}"))
+    }
+
+    /// Kills a host outright and starts it anew.
+    pub fn restart_host(&mut self, name: &str) -> Result<()> {
+        let host = self.hosts.get_mut(name).ok_or_else(|| Error::failed(format!("no host {name}"), ""))?;
+        host.kill9()?;
+        if let Some(uplink) = self.wiring.uplink(name) {
+            uplink.clear();
+        }
+        host.restart()?;
+        host.wait_ready(START)
+    }
+
+    /// Stops every host and returns what each counted, by its name. Guests and peers stay, unconnected.
+    pub fn stop_hosts(&self) -> Result<BTreeMap<String, Ledger>> {
+        self.hosts.iter().map(|(name, host)| Ok((name.clone(), host.stop(STOP)?))).collect()
+    }
+
+    /// Where the wires meet, for captures; only with [`crate::Underlay::Veth`].
+    pub fn wiring(&mut self) -> &mut Wiring {
+        &mut self.wiring
+    }
+
+    /// The lab's directory: the document, the logs, the hosts' folders.
+    pub fn dir(&self) -> &WorkDir {
+        &self.dir
+    }
+
+    /// Gives a namespace to each host that needs one, and lays the wires of guests in namespaces.
+    fn lay_wires(&mut self, spec: &LabSpec, placed: &[Placed]) -> Result<()> {
+        for host in spec.switches() {
+            let guests = placed
+                .iter()
+                .filter(|guest| guest.spec.host == host.name && guest.spec.kind == GuestKind::Netns);
+            for guest in guests {
+                let made = match self.wiring.uplink(&host.name).and_then(|uplink| uplink.namespace.as_ref()) {
+                    Some(namespace) => wire_up(guest, namespace)?,
+                    None => {
+                        if !self.namespaces.contains_key(&host.name) {
+                            self.namespaces.insert(host.name.clone(), Namespace::new(&host.name)?);
+                        }
+                        wire_up(guest, &self.namespaces[&host.name])?
+                    }
+                };
+                self.guests.insert(guest.spec.name.clone(), Guest::Netns(made));
+            }
+        }
+        Ok(())
+    }
+
+    fn start_hosts(&mut self, spec: &LabSpec) -> Result<()> {
+        for host in spec.switches() {
+            let uplink = self.wiring.uplink(&host.name);
+            if let Some(uplink) = uplink {
+                uplink.clear();
+            }
+            let of_uplink = uplink.and_then(|uplink: &Uplink| uplink.namespace.as_ref());
+            let namespace =
+                of_uplink.or_else(|| self.namespaces.get(&host.name)).map(|made| made.name().to_owned());
+            let fabric = self.dir.join("fabric.yaml");
+            let options = HostOptions {
+                name: host.name.clone(),
+                fabric,
+                namespace,
+                user: host.user,
+                binary: spec.binary.clone(),
+            };
+            self.hosts.insert(host.name.clone(), Host::start(&self.dir, options)?);
+        }
+        // All are started before any is awaited: one may only be ready when its neighbour is there.
+        self.hosts.values().try_for_each(|host| host.wait_ready(START))
+    }
+
+    fn start_peers(&mut self, spec: &LabSpec, placed: &[Placed]) -> Result<()> {
+        for peer in spec.peers() {
+            let bridge = self.wiring.bridge().ok_or_else(|| {
+                Error::failed(format!("{}: Linux peers need the underlay of virtual wires", peer.name), "")
+            })?;
+            let mut linux = LinuxVxlan::new(&peer.name, bridge, peer.vtep, UNDERLAY_PREFIX, spec.vxlan_port)?;
+            for guest in placed.iter().filter(|guest| guest.spec.host == peer.name) {
+                let remotes: Vec<Remote> = placed
+                    .iter()
+                    .filter(|other| other.vni == guest.vni && other.spec.host != peer.name)
+                    .map(|other| Remote { vtep: other.vtep, mac: other.mac.clone() })
+                    .collect();
+                let (name, mac, mtu) = (guest.spec.name.as_str(), guest.mac.as_str(), guest.spec.mtu);
+                let port =
+                    Endpoint { name, vni: guest.vni, mac, address: guest.address, prefix: guest.prefix, mtu };
+                linux.attach(port, &remotes)?;
+            }
+            self.peers.insert(peer.name.clone(), linux);
+        }
+        Ok(())
+    }
+
+    fn start_machines(&mut self, placed: &[Placed]) -> Result<()> {
+        let mut booting = Vec::new();
+        for guest in placed.iter().filter(|guest| guest.spec.kind == GuestKind::Qemu) {
+            let Some(host) = self.hosts.get(&guest.spec.host) else { continue };
+            let nic = Nic {
+                mtu: guest.spec.mtu,
+                gateway: guest.gateway,
+                queues: guest.spec.queues,
+                ..Nic::new(host.socket(&guest.socket()), &guest.mac, guest.address, guest.prefix)
+            };
+            let machine = Machine::new(guest.spec.name.replace('/', "-"), nic);
+            booting.push((guest.spec.name.clone(), QemuGuest::start(&self.dir, machine)?));
+        }
+        for (name, machine) in booting {
+            machine.wait_ready(BOOT)?;
+            self.guests.insert(name, Guest::Qemu(Box::new(machine)));
+        }
+        Ok(())
+    }
+}
+
+fn wire_up(guest: &Placed, host: &Namespace) -> Result<NetnsGuest> {
+    let wire = guest.wire();
+    let made = NetnsGuest::new(
+        &guest.spec.name,
+        host,
+        &wire,
+        &guest.mac,
+        guest.address,
+        guest.prefix,
+        guest.spec.mtu,
+    )?;
+    if let Some(gateway) = guest.gateway {
+        made.namespace().must(&format!("ip route add default via {gateway}"))?;
+    }
+    Ok(made)
+}
+
+/// What guests may send so that it fits the underlay with 50 bytes of headers before it.
+pub const GUEST_MTU: u16 = UPLINK_MTU - 50;
+
+/// The subnet that the hosts' underlay addresses share.
+const UNDERLAY_PREFIX: u8 = 24;
+
+/// The longest that a switch takes to be ready.
+const START: Duration = Duration::from_secs(30);
+
+/// The longest that a switch takes to stop.
+const STOP: Duration = Duration::from_secs(20);
+
+/// The longest that a machine takes to boot, beside others and without KVM.
+const BOOT: Duration = Duration::from_secs(120);
+
+/// An address of the document, told apart from a misspelt one.
+fn parse<T: std::str::FromStr>(text: &str, what: &str) -> Result<T> {
+    text.parse().map_err(|_| Error::failed(format!("`{text}` is no {what}"), ""))
+}
+
+/// Whether `address` lies within `network/prefix`.
+fn is_within(address: IpAddr, network: IpAddr, prefix: u8) -> bool {
+    let bits = |address: IpAddr| match address {
+        IpAddr::V4(v4) => (u128::from(u32::from(v4)) << 96, 32),
+        IpAddr::V6(v6) => (u128::from(v6), 128),
+    };
+    let ((here, width), (there, other)) = (bits(address), bits(network));
+    width == other && prefix <= width && (prefix == 0 || (here ^ there) >> (128 - u32::from(prefix)) == 0)
+}

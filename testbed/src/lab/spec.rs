@@ -1,0 +1,272 @@
+//! What a lab is to be: hosts, tenants, guests. Names and addresses are as in the fabric's document.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use super::{GUEST_MTU, is_within, parse};
+use crate::guest::GuestKind;
+use crate::{Error, Result, Underlay};
+
+/// The description of a lab.
+#[derive(Clone, Debug)]
+pub struct LabSpec {
+    /// How the hosts are joined.
+    pub underlay: Underlay,
+    /// The UDP port of the tunnels.
+    pub vxlan_port: u16,
+    /// The switch's program, if not [`crate::host::binary`].
+    pub binary: Option<PathBuf>,
+    pub(super) hosts: Vec<HostSpec>,
+    pub(super) tenants: Vec<TenantSpec>,
+    pub(super) guests: Vec<GuestSpec>,
+}
+
+impl LabSpec {
+    /// A lab without anything yet.
+    pub fn new(underlay: Underlay) -> Self {
+        Self {
+            underlay,
+            vxlan_port: 4789,
+            binary: None,
+            hosts: Vec::new(),
+            tenants: Vec::new(),
+            guests: Vec::new(),
+        }
+    }
+
+    /// One more host, started in the order given.
+    pub fn host(mut self, host: HostSpec) -> Self {
+        self.hosts.push(host);
+        self
+    }
+
+    /// One more segment of a tenant, which is made if it is new.
+    pub fn segment(mut self, tenant: &str, name: &str, vni: u32, subnet: &str) -> Self {
+        let segment = SegmentSpec { name: name.into(), vni, subnet: subnet.into(), gateway: None };
+        self.tenant_mut(tenant).segments.push(segment);
+        self
+    }
+
+    /// The gateway of the segment given last to this tenant.
+    pub fn gateway(mut self, tenant: &str, address: &str) -> Self {
+        if let Some(segment) = self.tenant_mut(tenant).segments.last_mut() {
+            segment.gateway = Some(address.into());
+        }
+        self
+    }
+
+    /// More of a tenant in the document's own words: `groups`, `policy`, `qos`.
+    ///
+    /// ```
+    /// # use testbed::{LabSpec, Underlay};
+    /// let spec = LabSpec::new(Underlay::None)
+    ///     .document("blue", "policy: { default: deny, rules: [{ name: in, from: any, to: any, allow: [icmp] }] }");
+    /// ```
+    pub fn document(mut self, tenant: &str, yaml: &str) -> Self {
+        self.tenant_mut(tenant).yaml.push(yaml.into());
+        self
+    }
+
+    /// One more guest.
+    pub fn with(mut self, guest: GuestSpec) -> Self {
+        self.guests.push(guest);
+        self
+    }
+
+    /// One more guest, with all that is not said here left to chance-free defaults.
+    pub fn guest(
+        self,
+        tenant: &str,
+        segment: &str,
+        name: &str,
+        host: &str,
+        ip: &str,
+        kind: GuestKind,
+    ) -> Self {
+        self.with(GuestSpec::new(&format!("{tenant}/{name}"), segment, host, ip, kind))
+    }
+
+    pub(super) fn switches(&self) -> impl Iterator<Item = &HostSpec> {
+        self.hosts.iter().filter(|host| !host.is_peer)
+    }
+
+    pub(super) fn peers(&self) -> impl Iterator<Item = &HostSpec> {
+        self.hosts.iter().filter(|host| host.is_peer)
+    }
+
+    /// The guests with all that their document entry needs.
+    pub(super) fn placed(&self) -> Result<Vec<Placed>> {
+        self.guests.iter().enumerate().map(|(index, guest)| self.place(index, guest)).collect()
+    }
+
+    fn place(&self, index: usize, guest: &GuestSpec) -> Result<Placed> {
+        let lacks = |what: String| Error::failed(format!("guest {}: the lab has no {what}", guest.name), "");
+        let (tenant_name, _) =
+            guest.name.split_once('/').ok_or_else(|| lacks("tenant in its name".into()))?;
+        let mut tenants = self.tenants.iter();
+        let tenant = tenants
+            .find(|tenant| tenant.name == tenant_name)
+            .ok_or_else(|| lacks(format!("tenant {tenant_name}")))?;
+        let segment = tenant.segments.iter().find(|segment| segment.name == guest.segment);
+        let segment = segment.ok_or_else(|| lacks(format!("segment {}", guest.segment)))?;
+        let host = self.hosts.iter().find(|host| host.name == guest.host);
+        let host = host.ok_or_else(|| lacks(format!("host {}", guest.host)))?;
+        let (network, prefix) =
+            segment.subnet.split_once('/').ok_or_else(|| lacks(format!("prefix in {}", segment.subnet)))?;
+        let (network, prefix): (IpAddr, u8) = (parse(network, "address")?, parse(prefix, "prefix")?);
+        let address: IpAddr = parse(&guest.ip, "address")?;
+        if !is_within(address, network, prefix) {
+            return Err(lacks(format!("{address} in {}", segment.subnet)));
+        }
+        let gateway = segment.gateway.as_deref().map(|text| parse(text, "address")).transpose()?;
+        let [high, low] = (index as u16 + 1).to_be_bytes();
+        let mac = guest.mac.clone().unwrap_or_else(|| format!("02:00:00:00:{high:02x}:{low:02x}"));
+        Ok(Placed {
+            spec: guest.clone(),
+            index,
+            mac,
+            address,
+            prefix,
+            gateway,
+            vni: segment.vni,
+            vtep: host.vtep,
+        })
+    }
+
+    fn tenant_mut(&mut self, name: &str) -> &mut TenantSpec {
+        let at = self.tenants.iter().position(|tenant| tenant.name == name).unwrap_or_else(|| {
+            self.tenants.push(TenantSpec { name: name.into(), segments: Vec::new(), yaml: Vec::new() });
+            self.tenants.len() - 1
+        });
+        &mut self.tenants[at]
+    }
+}
+
+/// A host of a lab.
+#[derive(Clone, Debug)]
+pub struct HostSpec {
+    pub(super) name: String,
+    pub(super) vtep: IpAddr,
+    pub(super) is_peer: bool,
+    pub(super) user: Option<u32>,
+    pub(super) cores: Option<Vec<u32>>,
+}
+
+impl HostSpec {
+    /// A host that runs the switch, with the underlay address of its tunnel's end.
+    ///
+    /// # Panics
+    /// When `vtep` is no address.
+    pub fn new(name: &str, vtep: &str) -> Self {
+        let vtep = vtep.parse().unwrap_or_else(|_| panic!("`{vtep}` is no address"));
+        Self { name: name.into(), vtep, is_peer: false, user: None, cores: None }
+    }
+
+    /// A host that is Linux with its own VXLAN device.
+    ///
+    /// # Panics
+    /// When `vtep` is no address.
+    pub fn linux(name: &str, vtep: &str) -> Self {
+        Self { is_peer: true, ..Self::new(name, vtep) }
+    }
+
+    /// The cores of its workers; one of the machine's, each host another, unless said.
+    pub fn cores(mut self, cores: &[u32]) -> Self {
+        self.cores = Some(cores.to_vec());
+        self
+    }
+
+    /// The user the switch runs as, which only root may say.
+    pub fn user(mut self, uid: u32) -> Self {
+        self.user = Some(uid);
+        self
+    }
+}
+
+/// A tenant of a lab.
+#[derive(Clone, Debug)]
+pub(super) struct TenantSpec {
+    pub(super) name: String,
+    pub(super) segments: Vec<SegmentSpec>,
+    pub(super) yaml: Vec<String>,
+}
+
+/// A segment of a tenant.
+#[derive(Clone, Debug)]
+pub(super) struct SegmentSpec {
+    pub(super) name: String,
+    pub(super) vni: u32,
+    pub(super) subnet: String,
+    pub(super) gateway: Option<String>,
+}
+
+/// A guest of a lab. On a Linux peer its kind does not matter: it is a namespace with the peer's VXLAN device.
+#[derive(Clone, Debug)]
+pub struct GuestSpec {
+    pub(super) name: String,
+    pub(super) segment: String,
+    pub(super) host: String,
+    pub(super) ip: String,
+    pub(super) kind: GuestKind,
+    pub(super) mac: Option<String>,
+    pub(super) mtu: u16,
+    pub(super) queues: u16,
+    pub(super) groups: Vec<String>,
+}
+
+impl GuestSpec {
+    /// The guest `tenant/name`, on a segment of its tenant, at a host.
+    pub fn new(name: &str, segment: &str, host: &str, ip: &str, kind: GuestKind) -> Self {
+        let (name, segment, host, ip) = (name.into(), segment.into(), host.into(), ip.into());
+        Self { name, segment, host, ip, kind, mac: None, mtu: GUEST_MTU, queues: 1, groups: Vec::new() }
+    }
+
+    /// Its MAC address; made of its place in the lab unless said.
+    pub fn mac(mut self, mac: &str) -> Self {
+        self.mac = Some(mac.into());
+        self
+    }
+
+    /// Its MTU; the most that the underlay carries unless said.
+    pub fn mtu(mut self, mtu: u16) -> Self {
+        self.mtu = mtu;
+        self
+    }
+
+    /// Its queue pairs.
+    pub fn queues(mut self, queues: u16) -> Self {
+        self.queues = queues;
+        self
+    }
+
+    /// The groups it is in.
+    pub fn groups(mut self, groups: &[&str]) -> Self {
+        self.groups = groups.iter().map(|group| (*group).into()).collect();
+        self
+    }
+}
+
+/// A guest with all that follows from its place in the lab.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    pub(super) spec: GuestSpec,
+    pub(super) index: usize,
+    pub(super) mac: String,
+    pub(super) address: IpAddr,
+    pub(super) prefix: u8,
+    pub(super) gateway: Option<IpAddr>,
+    pub(super) vni: u32,
+    pub(super) vtep: IpAddr,
+}
+
+impl Placed {
+    /// Its socket in its host's folder.
+    pub(super) fn socket(&self) -> String {
+        format!("{}.sock", self.spec.name.replace('/', "-"))
+    }
+
+    /// The name of the host's end of its wire.
+    pub(super) fn wire(&self) -> String {
+        format!("g{}", self.index)
+    }
+}
