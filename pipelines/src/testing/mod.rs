@@ -1,0 +1,16 @@
+//! What tests, fuzzers and benches need to put the packet logic to work without a device.
+//!
+//! [`packets`] builds packets, [`Lab`] describes a fabric, and a [`Bed`] is one of its hosts: it receives frames,
+//! returns what was sent, and after every burst checks that no packet and no buffer went missing:
+//! `rx + replicated + originated = tx + drops + consumed + held`. [`generators`] make random input for proptest,
+//! [`oracle`] says plainly where a packet must end up, [`entry`] is what the fuzzers call.
+#![allow(clippy::missing_panics_doc, reason = "panics are how tests fail")]
+
+pub mod bed;
+pub mod lab;
+pub mod packets;
+pub mod sink;
+
+pub use bed::Bed;
+pub use lab::Lab;
+pub use sink::{Pool, PoolFrame, TestSink};
