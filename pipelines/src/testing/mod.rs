@@ -7,6 +7,7 @@
 #![allow(clippy::missing_panics_doc, reason = "panics are how tests fail")]
 
 pub mod bed;
+pub mod frames;
 pub mod lab;
 pub mod packets;
 pub mod sink;
