@@ -10,7 +10,7 @@ use crate::verdict::Reason;
 use crate::wire::arp::Operation;
 use crate::wire::icmpv6::{Discovery, kind};
 use crate::wire::ipv4::protocol;
-use crate::wire::{Arp, Ethernet, Icmpv6, Ipv4, Ipv6, Udp};
+use crate::wire::{Arp, Ethernet, Icmpv6, Ipv4, Ipv6, Udp, ethernet, ipv6};
 
 /// Drops every passing packet that claims to be from another than `guest`.
 pub fn spoof_check<F: Frame>(batch: &mut Batch<F>, guest: &Guest) {
@@ -56,19 +56,32 @@ fn check_arp(packet: &[u8], guest: &Guest) -> Result<(), Reason> {
 
 fn check_ipv6(frame: &[u8], packet: &[u8], headers: &Headers, guest: &Guest) -> Result<(), Reason> {
     let (ip, _) = Ipv6::split(packet).map_err(|_| Reason::MalformedIpv6)?;
-    let source = ip.source();
-    // Without an address yet, a guest checks for duplicates, asks for routers and joins groups (RFC 4862, RFC 3810).
-    let unspecified = source.is_unspecified() && headers.protocol == protocol::ICMPV6;
-    if !unspecified && !guest.ipv6.contains(&source) {
+    let is_icmp = headers.protocol == protocol::ICMPV6 && headers.fragment != Fragment::Later;
+    let message = if is_icmp { icmp_message(frame, headers, ip) } else { &[] };
+    if !guest.ipv6.contains(&ip.source()) && !(ip.source().is_unspecified() && needs_no_address(message)) {
         return Err(Reason::SpoofedIp);
     }
-    if headers.protocol == protocol::ICMPV6 && headers.fragment != Fragment::Later {
-        let payload = frame.get(usize::from(headers.transport)..).unwrap_or_default();
-        let end = crate::wire::ethernet::LEN + crate::wire::ipv6::LEN + ip.payload_len();
-        let payload = payload.get(..end - usize::from(headers.transport)).unwrap_or(payload);
-        check_discovery(payload, headers.fragment, guest)?;
-    }
-    Ok(())
+    if is_icmp { check_discovery(message, headers.fragment, guest) } else { Ok(()) }
+}
+
+fn icmp_message<'a>(frame: &'a [u8], headers: &Headers, ip: Ipv6<'_>) -> &'a [u8] {
+    let end = ethernet::LEN + ipv6::LEN + ip.payload_len();
+    frame.get(usize::from(headers.transport)..end).unwrap_or_default()
+}
+
+/// What a guest sends that has no address yet: it checks for duplicates and asks for routers (RFC 4862), and
+/// joins groups (RFC 3590, RFC 3810 section 5.2.13).
+fn needs_no_address(message: &[u8]) -> bool {
+    Icmpv6::split(message).is_some_and(|(icmp, _)| {
+        matches!(
+            icmp.kind(),
+            kind::NEIGHBOR_SOLICITATION
+                | kind::ROUTER_SOLICITATION
+                | kind::MLD_REPORT
+                | kind::MLD_DONE
+                | kind::MLD_REPORT_V2
+        )
+    })
 }
 
 fn check_discovery(message: &[u8], fragment: Fragment, guest: &Guest) -> Result<(), Reason> {
@@ -276,6 +289,32 @@ mod tests {
             fragment(protocol::ICMPV6, 0, true, &packets::icmpv6(ends, NEIGHBOR_ADVERTISEMENT, &body));
         let frame = frame(ALL_NODES, mac(WEB1), ends, extension::FRAGMENT, &message);
         assert_eq!(sent_by_web1(&frame), Err(Reason::SpoofedNd));
+    }
+
+    /// RFC 4862 section 5.4.2, RFC 4861 section 4.1, RFC 3590 section 4: only these come from `::`.
+    #[test]
+    fn an_unspecified_source_checks_for_duplicates_asks_for_routers_and_joins_groups() {
+        const MLD_QUERY: u8 = 130;
+        let solicitation = discovery(ipv6(WEB1), &[]);
+        for (kind, rest, expected) in [
+            (NEIGHBOR_SOLICITATION, &solicitation[..], Ok(())),
+            (ROUTER_SOLICITATION, &[0; 4], Ok(())),
+            (MLD_REPORT, &[0; 20], Ok(())),
+            (MLD_DONE, &[0; 20], Ok(())),
+            (MLD_REPORT_V2, &[0; 4], Ok(())),
+            (NEIGHBOR_ADVERTISEMENT, &solicitation, Err(Reason::SpoofedIp)),
+            (ECHO_REQUEST, &[0; 4], Err(Reason::SpoofedIp)),
+            (MLD_QUERY, &[0; 20], Err(Reason::SpoofedIp)),
+        ] {
+            assert_eq!(sent_by_web1(&icmp_from(Ipv6Addr::UNSPECIFIED, kind, rest)), expected, "{kind}");
+        }
+        let ends = (Ipv6Addr::UNSPECIFIED.into(), all_nodes());
+        let later = fragment(protocol::ICMPV6, 2, false, &[0; 16]);
+        let later = frame(ALL_NODES, mac(WEB1), ends, extension::FRAGMENT, &later);
+        assert_eq!(sent_by_web1(&later), Err(Reason::SpoofedIp));
+        let datagram = packets::udp(ends, 546, 547, b"x");
+        let datagram = frame(ALL_NODES, mac(WEB1), ends, protocol::UDP, &datagram);
+        assert_eq!(sent_by_web1(&datagram), Err(Reason::SpoofedIp));
     }
 
     #[test]
