@@ -7,11 +7,15 @@
 #![allow(clippy::missing_panics_doc, reason = "panics are how tests fail")]
 
 pub mod bed;
+pub mod entry;
 pub mod frames;
+pub mod generators;
 pub mod lab;
+pub mod oracle;
 pub mod packets;
 pub mod sink;
 
 pub use bed::Bed;
 pub use lab::Lab;
+pub use oracle::Oracle;
 pub use sink::{Pool, PoolFrame, TestSink};
