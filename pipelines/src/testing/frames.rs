@@ -32,6 +32,13 @@ pub fn udp6(from: u8, to: u8, data: &[u8]) -> Vec<u8> {
     frame(mac(to), mac(from), ends, protocol::UDP, &packets::udp(ends, 5000, 7, data))
 }
 
+/// `count` conversations over UDP and IPv4, told apart by their source ports: a datagram of `bytes` each.
+pub fn flows(from: u8, to: u8, count: u16, bytes: usize) -> Vec<Vec<u8>> {
+    let ends = ends4(from, to);
+    let datagram = |n| packets::udp(ends, 10_000 + n, 7, &vec![0; bytes]);
+    (0..count).map(|n| frame(mac(to), mac(from), ends, protocol::UDP, &datagram(n))).collect()
+}
+
 /// A TCP segment over IPv4.
 pub fn tcp4(from: u8, to: u8, data: &[u8]) -> Vec<u8> {
     let ends = ends4(from, to);
