@@ -14,7 +14,6 @@ use crate::config::{self, Fabric, checked::HostIndex};
 use crate::control::api::{self, Socket, report_channel};
 use crate::control::runtime_dir::{Instance, RuntimeDir};
 use crate::control::switch::Switch;
-use crate::report::Report;
 
 /// How often the control thread looks at the ports' links.
 const WATCH: Duration = Duration::from_millis(100);
@@ -70,9 +69,12 @@ pub fn run(args: Args) -> ExitCode {
         return ExitCode::from(2);
     };
     match serve(&args, &fabric, host) {
-        Ok(report) => {
-            println!("{}", report.ledger_json());
-            if report.totals.conserved { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        Ok(conserved) => {
+            if conserved {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
         }
         Err(problem) => {
             error!("{problem}");
@@ -81,7 +83,8 @@ pub fn run(args: Args) -> ExitCode {
     }
 }
 
-fn serve(args: &Args, fabric: &Fabric, host: HostIndex) -> Result<Report, Box<dyn std::error::Error>> {
+/// Whether every packet was accounted for in the end.
+fn serve(args: &Args, fabric: &Fabric, host: HostIndex) -> Result<bool, Box<dyn std::error::Error>> {
     let instance = RuntimeDir::new(args.runtime_dir.as_deref()).claim(&args.host)?;
     warn_of_what_is_not_enforced(fabric);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -93,7 +96,7 @@ async fn control(
     fabric: &Fabric,
     host: HostIndex,
     instance: &Instance,
-) -> Result<Report, Box<dyn std::error::Error>> {
+) -> Result<bool, Box<dyn std::error::Error>> {
     // Before anything is opened, so that a signal during the start is not lost.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let socket = Socket::bind(&instance.api_socket())?;
@@ -126,10 +129,12 @@ async fn control(
     info!(signal, "stopping");
     drop((end, requests));
     server.await?;
-    let report = switch.stop().await;
+    let (report, ports) = switch.stop().await;
     let totals = report.totals;
     info!(rx = totals.rx, tx = totals.tx, drops = totals.drops, conserved = totals.conserved, "stopped");
-    Ok(report)
+    println!("{}", report.ledger_json());
+    ports.close();
+    Ok(totals.conserved)
 }
 
 /// The document can say more than the switch does yet, and nobody should believe in a wall that is not there.

@@ -47,6 +47,23 @@ pub struct Switch {
     started: Instant,
 }
 
+/// The ports of a switch that has stopped.
+pub struct Ports {
+    ports: Vec<Port>,
+    mempool: Mempool,
+}
+
+impl Ports {
+    /// Closes them, and looks whether all packet buffers came back.
+    pub fn close(self) {
+        drop(self.ports);
+        let in_use = self.mempool.in_use();
+        if in_use > 0 {
+            warn!(in_use, "packet buffers were not given back");
+        }
+    }
+}
+
 struct Handle {
     mailbox: Arc<Mailbox>,
     thread: JoinHandle<Result<Standing, dpdk::Error>>,
@@ -172,9 +189,9 @@ impl Switch {
         }
     }
 
-    /// Stops: receives no more, lets the workers finish what they hand each other, drops by name what waits,
-    /// and closes the ports. Returns the last report.
-    pub async fn stop(mut self) -> Report {
+    /// Stops: receives no more, lets the workers finish what they hand each other, and drops by name what waits.
+    /// Returns the last report, and the ports, to be closed: what goes wrong with a device then costs no ledger.
+    pub async fn stop(mut self) -> (Report, Ports) {
         self.watch_links();
         for worker in &self.workers {
             tell(worker, Mail::Finish);
@@ -211,13 +228,7 @@ impl Switch {
                 }
             });
         }
-        let report = self.observe(&standings);
-        drop(self.ports);
-        let in_use = self.mempool.in_use();
-        if in_use > 0 {
-            warn!(in_use, "packet buffers were not given back");
-        }
-        report
+        (self.observe(&standings), Ports { ports: self.ports, mempool: self.mempool })
     }
 
     /// Starts the workers.
