@@ -34,6 +34,6 @@ pub mod underlay;
 pub use error::{Error, Result};
 pub use guest::{Guest, GuestKind, Output, Station, transfer};
 pub use host::Host;
-pub use lab::{HostSpec, Lab, LabSpec};
+pub use lab::{GuestSpec, HostSpec, Lab, LabSpec};
 pub use scope::{Namespace, Process, Spawn, WorkDir, wait_for};
 pub use underlay::Underlay;

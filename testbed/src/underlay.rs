@@ -10,7 +10,8 @@
 //! - `net_memif` carries such frames and is some four times as quick, but refuses to be *configured* for more than 1518
 //!   bytes, and its client, started before the server or left by it, does not connect by itself: the PMD tries
 //!   again when it is asked for the link's state, which not every program does.
-//! - `net_af_packet` on a veth lets Linux itself take part; it takes root.
+//! - `net_af_xdp` on a veth lets Linux itself take part; it takes root. `net_af_packet` would too, but, as memif,
+//!   refuses to be configured for more than 1518 bytes.
 
 use std::fs;
 use std::path::PathBuf;
@@ -83,7 +84,7 @@ impl Wiring {
         for host in hosts {
             let namespace = Namespace::new(host)?;
             bridge.plug(&namespace, UPLINK)?;
-            let device = format!("net_af_packet_up0,iface={UPLINK}");
+            let device = format!("net_af_xdp_up0,iface={UPLINK}");
             uplinks.push(Uplink {
                 host: (*host).to_owned(),
                 device,

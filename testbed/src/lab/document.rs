@@ -131,7 +131,7 @@ tenants:
       - { name: front, vni: 1001, subnet: ["10.1.0.0/24"] }
     endpoints:
       - { name: web1, host: hv-a, attach: { vhost-user: blue-web1.sock }, segment: front, mac: "02:00:00:00:00:01", ip: ["10.1.0.11"] }
-      - { name: db1, host: hv-b, attach: { device: "net_af_packet1,iface=g1" }, segment: front, mac: "02:00:00:00:00:02", ip: ["10.1.0.12"] }
+      - { name: db1, host: hv-b, attach: { device: "net_af_xdp1,iface=g1" }, segment: front, mac: "02:00:00:00:00:02", ip: ["10.1.0.12"] }
     policy: { default: allow }
 "#;
         assert_eq!(text, expected);

@@ -24,6 +24,8 @@ pub struct Lab {
     guests: BTreeMap<String, Guest>,
     peers: BTreeMap<String, LinuxVxlan>,
     hosts: BTreeMap<String, Host>,
+    /// The hosts' names as they were started.
+    order: Vec<String>,
     namespaces: BTreeMap<String, Namespace>,
     wiring: Wiring,
     dir: Arc<WorkDir>,
@@ -42,6 +44,7 @@ impl Lab {
             guests: BTreeMap::new(),
             peers: BTreeMap::new(),
             hosts: BTreeMap::new(),
+            order: names.iter().map(|name| (*name).to_owned()).collect(),
             namespaces: BTreeMap::new(),
             wiring,
             dir,
@@ -105,8 +108,12 @@ impl Lab {
     }
 
     /// Stops every host and returns what each counted, by its name. Guests and peers stay, unconnected.
+    ///
+    /// The last started is the first stopped: it serves the underlay's socket, and DPDK 22.11 may abort
+    /// (`eal_intr_thread_main`) when the client's end and its own coincide.
     pub fn stop_hosts(&self) -> Result<BTreeMap<String, Ledger>> {
-        self.hosts.iter().map(|(name, host)| Ok((name.clone(), host.stop(STOP)?))).collect()
+        let stop = |name: &String| Ok((name.clone(), self.host(name).stop(STOP)?));
+        self.order.iter().rev().map(stop).collect()
     }
 
     /// Where the wires meet, for captures; only with [`crate::Underlay::Veth`].
