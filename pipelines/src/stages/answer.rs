@@ -113,8 +113,9 @@ fn reply_to_echo(uplink: &Uplink, frame: &mut [u8]) -> Result<Answer, Reason> {
 
 /// Whether `source` is a host's address, another's than ours (RFC 1122, section 3.2.1.3): only such are answered.
 fn may_ask(source: Ipv4Addr, uplink: &Uplink) -> bool {
-    !(source.is_unspecified() || source.is_broadcast() || source.is_multicast() || source.is_loopback())
-        && !uplink.addresses.contains(&source)
+    let of_no_host =
+        source.is_unspecified() || source.is_broadcast() || source.is_multicast() || source.is_loopback();
+    !of_no_host && !uplink.addresses.contains(&source)
 }
 
 #[cfg(test)]

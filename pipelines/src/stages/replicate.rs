@@ -46,8 +46,8 @@ mod tests {
     #[test]
     fn to_none_one_and_many() {
         for (others, copies) in [(0, 0), (1, 0), (2, 1), (40, 39)] {
-            let mut lab = Lab::default();
-            lab.endpoints = (0..=others).map(|n| Endpoint::numbered(host::HV_A, 0, 1 + n)).collect();
+            let endpoints = (0..=others).map(|n| Endpoint::numbered(host::HV_A, 0, 1 + n)).collect();
+            let lab = Lab { endpoints, ..Lab::default() };
             let mut bed = Bed::new(&lab, host::HV_A);
             match bed.receive_one(port::BLUE_WEB1, &flood()) {
                 Err(reason) => assert_eq!((reason, others), (Reason::NoDestination, 0)),

@@ -58,7 +58,8 @@ fn check_ipv6(frame: &[u8], packet: &[u8], headers: &Headers, guest: &Guest) -> 
     let (ip, _) = Ipv6::split(packet).map_err(|_| Reason::MalformedIpv6)?;
     let is_icmp = headers.protocol == protocol::ICMPV6 && headers.fragment != Fragment::Later;
     let message = if is_icmp { icmp_message(frame, headers, ip) } else { &[] };
-    if !guest.ipv6.contains(&ip.source()) && !(ip.source().is_unspecified() && needs_no_address(message)) {
+    let may_be_unspecified = || ip.source().is_unspecified() && needs_no_address(message);
+    if !(guest.ipv6.contains(&ip.source()) || may_be_unspecified()) {
         return Err(Reason::SpoofedIp);
     }
     if is_icmp { check_discovery(message, headers.fragment, guest) } else { Ok(()) }

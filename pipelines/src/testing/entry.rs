@@ -32,8 +32,11 @@ mod flag {
     pub const SECOND: u8 = 4;
 }
 
+/// A way's name, and what plays a script on it.
+pub type Way = (&'static str, fn(&[u8]));
+
 /// The three ways.
-pub const WAYS: [(&str, fn(&[u8])); 3] =
+pub const WAYS: [Way; 3] =
     [("vm_to_vm", vm_to_vm), ("vm_to_fabric", vm_to_fabric), ("fabric_to_vm", fabric_to_vm)];
 
 /// Frames that guests send to anyone.

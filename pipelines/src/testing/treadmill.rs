@@ -19,35 +19,39 @@ const HEADROOM: u16 = 128;
 ///
 /// The stages move its ends and write before its first byte, so that what it first held is still there.
 #[derive(Debug)]
-pub struct FixedFrame {
-    buffer: Box<[u8; BUFFER]>,
+pub struct FixedFrame(Box<Buffer>);
+
+/// As an mbuf is: what is known of the packet, then its room.
+#[derive(Debug)]
+struct Buffer {
     start: u16,
     end: u16,
     first_end: u16,
+    room: [u8; BUFFER],
 }
 
 impl FixedFrame {
     /// A frame with a copy of `packet`, which must fit.
     pub fn new(packet: &[u8]) -> Self {
-        let mut buffer = Box::new([0; BUFFER]);
+        let mut room = [0; BUFFER];
         let end = usize::from(HEADROOM) + packet.len();
-        buffer[usize::from(HEADROOM)..end].copy_from_slice(packet);
-        Self { buffer, start: HEADROOM, end: end as u16, first_end: end as u16 }
+        room[usize::from(HEADROOM)..end].copy_from_slice(packet);
+        Self(Box::new(Buffer { start: HEADROOM, end: end as u16, first_end: end as u16, room }))
     }
 
     /// Makes it what it was when it was new.
     fn rewind(&mut self) {
-        (self.start, self.end) = (HEADROOM, self.first_end);
+        (self.0.start, self.0.end) = (HEADROOM, self.0.first_end);
     }
 }
 
 impl Frame for FixedFrame {
     fn data(&self) -> &[u8] {
-        &self.buffer[usize::from(self.start)..usize::from(self.end)]
+        &self.0.room[usize::from(self.0.start)..usize::from(self.0.end)]
     }
 
     fn data_mut(&mut self) -> &mut [u8] {
-        &mut self.buffer[usize::from(self.start)..usize::from(self.end)]
+        &mut self.0.room[usize::from(self.0.start)..usize::from(self.0.end)]
     }
 
     fn is_linear(&self) -> bool {
@@ -55,24 +59,24 @@ impl Frame for FixedFrame {
     }
 
     fn prepend(&mut self, n: usize) -> bool {
-        let fits = n <= usize::from(self.start);
+        let fits = n <= usize::from(self.0.start);
         if fits {
-            self.start -= n as u16;
+            self.0.start -= n as u16;
         }
         fits
     }
 
     fn trim_front(&mut self, n: usize) -> bool {
-        let fits = n <= usize::from(self.end - self.start);
+        let fits = n <= usize::from(self.0.end - self.0.start);
         if fits {
-            self.start += n as u16;
+            self.0.start += n as u16;
         }
         fits
     }
 
     fn truncate(&mut self, len: usize) {
-        if len < usize::from(self.end - self.start) {
-            self.end = self.start + len as u16;
+        if len < usize::from(self.0.end - self.0.start) {
+            self.0.end = self.0.start + len as u16;
         }
     }
 
