@@ -11,7 +11,7 @@ use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
 use crate::config::{self, Fabric, checked::HostIndex};
-use crate::control::api::{self, Socket, report_channel};
+use crate::control::api::{self, Socket, SourceError, report_channel};
 use crate::control::runtime_dir::{Instance, RuntimeDir};
 use crate::control::switch::Switch;
 
@@ -83,7 +83,7 @@ pub fn run(args: Args) -> ExitCode {
     }
 }
 
-/// Whether every packet was accounted for in the end.
+/// Whether it ended as it was told to, with every packet accounted for.
 fn serve(args: &Args, fabric: &Fabric, host: HostIndex) -> Result<bool, Box<dyn std::error::Error>> {
     let instance = RuntimeDir::new(args.runtime_dir.as_deref()).claim(&args.host)?;
     warn_of_what_is_not_enforced(fabric);
@@ -112,14 +112,20 @@ async fn control(
     info!(host = %fabric.hosts[host.0].name, version = crate::VERSION, api = %instance.api_socket().display(), "ready");
     let signal = loop {
         tokio::select! {
-            _ = interrupt.recv() => break "SIGINT",
-            _ = terminate.recv() => break "SIGTERM",
-            _ = watch.tick() => switch.watch_links(),
-            Some(answer) = requests.recv() => match switch.report().await {
+            _ = interrupt.recv() => break Some("SIGINT"),
+            _ = terminate.recv() => break Some("SIGTERM"),
+            _ = watch.tick() => {
+                switch.watch_links();
+                if let Some(worker) = switch.ended_worker() {
+                    error!(worker, "a worker has ended by itself; the switch stops, for without it ports are dead");
+                    break None;
+                }
+            }
+            Some(answer) = requests.recv() => {
+                let report = switch.report().await.map_err(|silent| SourceError::Broken(silent.to_string()));
                 // A client that has gone away needs no answer.
-                Ok(report) => drop(answer.send(report)),
-                Err(silent) => warn!("{silent}"),
-            },
+                drop(answer.send(report));
+            }
             served = &mut server => {
                 served?;
                 return Err("the API ended by itself".into());
@@ -134,7 +140,7 @@ async fn control(
     info!(rx = totals.rx, tx = totals.tx, drops = totals.drops, conserved = totals.conserved, "stopped");
     println!("{}", report.ledger_json());
     ports.close();
-    Ok(totals.conserved)
+    Ok(signal.is_some() && totals.conserved)
 }
 
 /// The document can say more than the switch does yet, and nobody should believe in a wall that is not there.

@@ -178,6 +178,11 @@ impl Switch {
         Ok(self.observe(&standings))
     }
 
+    /// A worker whose thread has ended, which it does only by a fault before it is told to.
+    pub fn ended_worker(&self) -> Option<usize> {
+        self.workers.iter().position(|worker| worker.thread.is_finished())
+    }
+
     /// Looks which links are up, and logs what has changed.
     pub fn watch_links(&mut self) {
         for ((port, link), label) in self.ports.iter().zip(&mut self.links).zip(&self.compiled.labels.ports) {
@@ -241,9 +246,8 @@ impl Switch {
             for (number, port) in self.ports.iter_mut().enumerate() {
                 let port_id = PortId(number as u16);
                 let owned = compile::owner(port_id, count) == id;
-                queues.push(
-                    port.take_tx(0).filter(|_| owned).map(|queue| Box::new(queue) as Box<dyn Transmit<_>>),
-                );
+                let queue = if owned { port.take_tx(0) } else { None };
+                queues.push(queue.map(|queue| Box::new(queue) as Box<dyn Transmit<_>>));
                 if owned {
                     for queue in (0..).map_while(|queue| port.take_rx(queue)) {
                         inputs.push(Input { port: port_id, queue: Box::new(queue) });
