@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use weft_pipelines::wire::ethernet::{self, EtherType};
+use weft_pipelines::wire::ethernet::EtherType;
 use weft_pipelines::wire::{Arp, Ethernet};
 use weft_pipelines::{HopId, Mac, Plane, Snapshot, TestFrame, Tick};
 
@@ -92,6 +92,7 @@ impl Assumed {
 #[cfg(test)]
 mod tests {
     use weft_pipelines::wire::arp::{self, Operation};
+    use weft_pipelines::wire::ethernet;
 
     use super::*;
 

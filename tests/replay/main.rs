@@ -1,0 +1,8 @@
+//! Replays: what a host's packet logic makes of recorded packets.
+
+mod command;
+mod hostile;
+mod lab;
+mod recordings;
+mod tshark;
+mod ways;
