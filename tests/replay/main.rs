@@ -1,5 +1,7 @@
 //! Replays: what a host's packet logic makes of recorded packets.
 
+#![allow(clippy::unwrap_used)]
+
 mod command;
 mod hostile;
 mod lab;
