@@ -89,6 +89,11 @@ impl<F> Batch<F> {
         &mut self.frames[index]
     }
 
+    /// A frame, and its lane of headers to be written.
+    pub fn frame_and_headers(&mut self, index: usize) -> (&F, &mut Headers) {
+        (&self.frames[index], &mut self.headers[index])
+    }
+
     /// Decides that a packet goes no further.
     pub fn drop(&mut self, index: usize, reason: Reason) {
         self.settle(index, Verdict::Drop(reason));
@@ -106,13 +111,15 @@ impl<F> Batch<F> {
     }
 
     /// Adds a frame with the lanes that the way into the fabric reads. The batch must not be full.
-    pub(crate) fn push(&mut self, frame: F, segment: SegmentId, headers: Headers, tunnel: TunnelId) {
+    ///
+    /// The headers come by reference: copied on the way they would be stored in parts and loaded whole, which stalls.
+    pub(crate) fn push(&mut self, frame: F, segment: SegmentId, headers: &Headers, tunnel: TunnelId) {
         let index = self.frames.len();
         self.frames.push(frame);
         self.passing |= 1 << index;
         self.verdicts[index] = Verdict::Pass;
         self.segments[index] = segment;
-        self.headers[index] = headers;
+        self.headers[index] = *headers;
         self.tunnels[index] = tunnel;
     }
 

@@ -19,6 +19,8 @@ pub mod plane;
 pub mod sink;
 pub mod snapshot;
 pub mod stages;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod verdict;
 pub mod vm_to_fabric;
 pub mod vm_to_vm;

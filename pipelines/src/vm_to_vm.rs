@@ -39,7 +39,7 @@ fn part<F: Frame, S: Sink<F>>(
     leaving: &mut Batch<F>,
 ) {
     for (i, frame) in batch.take().into_iter().enumerate() {
-        let headers = batch.headers[i];
+        let headers = &batch.headers[i];
         let mut leave = |context: &mut Context<'_, F, S>, tunnel, frame| {
             if leaving.is_full() {
                 vm_to_fabric::vm_to_fabric(context, port, leaving);

@@ -11,10 +11,9 @@ use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
 use crate::config::{self, Fabric, checked::HostIndex};
-use crate::control::api::{self, Socket, report_channel};
+use crate::control::api::{self, Socket, SourceError, report_channel};
 use crate::control::runtime_dir::{Instance, RuntimeDir};
 use crate::control::switch::Switch;
-use crate::report::Report;
 
 /// How often the control thread looks at the ports' links.
 const WATCH: Duration = Duration::from_millis(100);
@@ -70,9 +69,12 @@ pub fn run(args: Args) -> ExitCode {
         return ExitCode::from(2);
     };
     match serve(&args, &fabric, host) {
-        Ok(report) => {
-            println!("{}", report.ledger_json());
-            if report.totals.conserved { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        Ok(conserved) => {
+            if conserved {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
         }
         Err(problem) => {
             error!("{problem}");
@@ -81,7 +83,8 @@ pub fn run(args: Args) -> ExitCode {
     }
 }
 
-fn serve(args: &Args, fabric: &Fabric, host: HostIndex) -> Result<Report, Box<dyn std::error::Error>> {
+/// Whether it ended as it was told to, with every packet accounted for.
+fn serve(args: &Args, fabric: &Fabric, host: HostIndex) -> Result<bool, Box<dyn std::error::Error>> {
     let instance = RuntimeDir::new(args.runtime_dir.as_deref()).claim(&args.host)?;
     warn_of_what_is_not_enforced(fabric);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -93,7 +96,7 @@ async fn control(
     fabric: &Fabric,
     host: HostIndex,
     instance: &Instance,
-) -> Result<Report, Box<dyn std::error::Error>> {
+) -> Result<bool, Box<dyn std::error::Error>> {
     // Before anything is opened, so that a signal during the start is not lost.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let socket = Socket::bind(&instance.api_socket())?;
@@ -109,14 +112,20 @@ async fn control(
     info!(host = %fabric.hosts[host.0].name, version = crate::VERSION, api = %instance.api_socket().display(), "ready");
     let signal = loop {
         tokio::select! {
-            _ = interrupt.recv() => break "SIGINT",
-            _ = terminate.recv() => break "SIGTERM",
-            _ = watch.tick() => switch.watch_links(),
-            Some(answer) = requests.recv() => match switch.report().await {
+            _ = interrupt.recv() => break Some("SIGINT"),
+            _ = terminate.recv() => break Some("SIGTERM"),
+            _ = watch.tick() => {
+                switch.watch_links();
+                if let Some(worker) = switch.ended_worker() {
+                    error!(worker, "a worker has ended by itself; the switch stops, for without it ports are dead");
+                    break None;
+                }
+            }
+            Some(answer) = requests.recv() => {
+                let report = switch.report().await.map_err(|silent| SourceError::Broken(silent.to_string()));
                 // A client that has gone away needs no answer.
-                Ok(report) => drop(answer.send(report)),
-                Err(silent) => warn!("{silent}"),
-            },
+                drop(answer.send(report));
+            }
             served = &mut server => {
                 served?;
                 return Err("the API ended by itself".into());
@@ -126,10 +135,12 @@ async fn control(
     info!(signal, "stopping");
     drop((end, requests));
     server.await?;
-    let report = switch.stop().await;
+    let (report, ports) = switch.stop().await;
     let totals = report.totals;
     info!(rx = totals.rx, tx = totals.tx, drops = totals.drops, conserved = totals.conserved, "stopped");
-    Ok(report)
+    println!("{}", report.ledger_json());
+    ports.close();
+    Ok(signal.is_some() && totals.conserved)
 }
 
 /// The document can say more than the switch does yet, and nobody should believe in a wall that is not there.

@@ -1,6 +1,6 @@
 //! `weft show`: what a running switch says of itself.
 
-mod table;
+pub(super) mod table;
 
 use std::io::{self, Write};
 use std::path::PathBuf;

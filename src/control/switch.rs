@@ -47,6 +47,23 @@ pub struct Switch {
     started: Instant,
 }
 
+/// The ports of a switch that has stopped.
+pub struct Ports {
+    ports: Vec<Port>,
+    mempool: Mempool,
+}
+
+impl Ports {
+    /// Closes them, and looks whether all packet buffers came back.
+    pub fn close(self) {
+        drop(self.ports);
+        let in_use = self.mempool.in_use();
+        if in_use > 0 {
+            warn!(in_use, "packet buffers were not given back");
+        }
+    }
+}
+
 struct Handle {
     mailbox: Arc<Mailbox>,
     thread: JoinHandle<Result<Standing, dpdk::Error>>,
@@ -161,6 +178,11 @@ impl Switch {
         Ok(self.observe(&standings))
     }
 
+    /// A worker whose thread has ended, which it does only by a fault before it is told to.
+    pub fn ended_worker(&self) -> Option<usize> {
+        self.workers.iter().position(|worker| worker.thread.is_finished())
+    }
+
     /// Looks which links are up, and logs what has changed.
     pub fn watch_links(&mut self) {
         for ((port, link), label) in self.ports.iter().zip(&mut self.links).zip(&self.compiled.labels.ports) {
@@ -172,9 +194,9 @@ impl Switch {
         }
     }
 
-    /// Stops: receives no more, lets the workers finish what they hand each other, drops by name what waits,
-    /// and closes the ports. Returns the last report.
-    pub async fn stop(mut self) -> Report {
+    /// Stops: receives no more, lets the workers finish what they hand each other, and drops by name what waits.
+    /// Returns the last report, and the ports, to be closed: what goes wrong with a device then costs no ledger.
+    pub async fn stop(mut self) -> (Report, Ports) {
         self.watch_links();
         for worker in &self.workers {
             tell(worker, Mail::Finish);
@@ -211,13 +233,7 @@ impl Switch {
                 }
             });
         }
-        let report = self.observe(&standings);
-        drop(self.ports);
-        let in_use = self.mempool.in_use();
-        if in_use > 0 {
-            warn!(in_use, "packet buffers were not given back");
-        }
-        report
+        (self.observe(&standings), Ports { ports: self.ports, mempool: self.mempool })
     }
 
     /// Starts the workers.
@@ -230,9 +246,8 @@ impl Switch {
             for (number, port) in self.ports.iter_mut().enumerate() {
                 let port_id = PortId(number as u16);
                 let owned = compile::owner(port_id, count) == id;
-                queues.push(
-                    port.take_tx(0).filter(|_| owned).map(|queue| Box::new(queue) as Box<dyn Transmit<_>>),
-                );
+                let queue = if owned { port.take_tx(0) } else { None };
+                queues.push(queue.map(|queue| Box::new(queue) as Box<dyn Transmit<_>>));
                 if owned {
                     for queue in (0..).map_while(|queue| port.take_rx(queue)) {
                         inputs.push(Input { port: port_id, queue: Box::new(queue) });

@@ -98,6 +98,7 @@ impl Device {
             let (rx, tx) = (info.max_rx_queues, info.max_tx_queues);
             return Err(Error::Queues { device: self.name.clone(), rx, tx });
         }
+        let options = &PortOptions { mtu: self.believed_mtu(&info, options.mtu), ..options.clone() };
         let conf = configuration(&info, options);
         // SAFETY: here and below, the port is attached, and stopped until it is started; DPDK copies what it is given.
         let ret = unsafe {
@@ -130,6 +131,21 @@ impl Device {
             unsafe { dpdk_sys::rte_eth_promiscuous_enable(self.port) };
         }
         Ok(())
+    }
+
+    /// The MTU to configure: none where a software device says that it carries less.
+    ///
+    /// net_memif and net_af_packet say 1,518 bytes and carry what fits their buffers; DPDK 22.11 refuses to
+    /// configure them for more. A NIC's word is believed, and leads to an error.
+    fn believed_mtu(&self, info: &rte_eth_dev_info, mtu: Option<u16>) -> Option<u16> {
+        const ETHERNET: u32 = 14;
+        let says = info.max_rx_pktlen;
+        let small = |mtu: &u16| says != 0 && u32::from(*mtu) + ETHERNET > says && !is_pci(&self.name);
+        if let Some(mtu) = mtu.filter(small) {
+            tracing::info!(device = self.name, says, mtu, "says that it carries less, and is not believed");
+            return None;
+        }
+        mtu
     }
 
     /// Tells the device, where it can be told: `configure` sets what DPDK thinks of it only.

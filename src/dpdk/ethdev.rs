@@ -167,6 +167,8 @@ pub struct RxQueue {
 
 impl RxQueue {
     /// Appends packets to `burst`, up to its free capacity; returns how many.
+    ///
+    /// Ask with an empty burst: the vector code of some NIC drivers gives none where there is room for less than four.
     #[inline]
     pub fn burst(&mut self, burst: &mut Burst) -> usize {
         let len = burst.len();

@@ -6,7 +6,7 @@ use crate::ids::{SegmentId, TunnelId};
 use crate::snapshot::{Snapshot, Uplink};
 use crate::verdict::{Reason, Verdict};
 use crate::wire::ethernet::{self, EtherType};
-use crate::wire::ipv4::protocol;
+use crate::wire::ipv4::{self, protocol};
 use crate::wire::{Ethernet, Ipv4, Mac, Udp, Vxlan, checksum, udp, vxlan};
 
 /// Decapsulates every passing packet that `uplink` received; what is for the switch itself is settled as such.
@@ -47,9 +47,11 @@ struct Encapsulated {
 
 fn outer(frame: &[u8], snapshot: &Snapshot, uplink: &Uplink) -> Result<Outer, Reason> {
     let (ethernet, packet) = Ethernet::split(frame).ok_or(Reason::UnderlayMalformed)?;
-    let to = ethernet.destination();
-    match ethernet.ethertype() {
-        _ if to != uplink.mac && to != Mac::BROADCAST => Err(Reason::UnderlayNotForUs),
+    let (to, ethertype) = (ethernet.destination(), ethernet.ethertype());
+    // Only ARP asks all: a packet to our address in a broadcast is not for us (RFC 1122, section 3.3.6).
+    let for_us = to == uplink.mac || (to == Mac::BROADCAST && ethertype == EtherType::ARP);
+    match ethertype {
+        _ if !for_us => Err(Reason::UnderlayNotForUs),
         EtherType::ARP => Ok(Outer::ForSwitch),
         EtherType::IPV4 => outer_ipv4(packet, snapshot, uplink),
         _ => Err(Reason::UnderlayNotIp),
@@ -59,8 +61,13 @@ fn outer(frame: &[u8], snapshot: &Snapshot, uplink: &Uplink) -> Result<Outer, Re
 fn outer_ipv4(packet: &[u8], snapshot: &Snapshot, uplink: &Uplink) -> Result<Outer, Reason> {
     let (ip, payload) = Ipv4::split(packet).map_err(|_| Reason::UnderlayMalformed)?;
     let header_len = ip.header_len();
-    // split has seen that the header is there.
-    if checksum::fold(checksum::sum(packet.get(..header_len).unwrap_or_default())) != 0 {
+    // Without options, as nearly always, the sum is over a fixed length, and short. split has seen that all is there.
+    let holds = if header_len == ipv4::LEN {
+        ip.checksum_holds()
+    } else {
+        checksum::fold(checksum::sum(packet.get(..header_len).unwrap_or_default())) == 0
+    };
+    if !holds {
         return Err(Reason::UnderlayChecksum);
     }
     let is_vtep = Some(ip.destination()) == snapshot.vtep;
@@ -89,4 +96,144 @@ fn outer_ipv4(packet: &[u8], snapshot: &Snapshot, uplink: &Uplink) -> Result<Out
     let segment = snapshot.vnis.find(u64::from(vni.value())).ok_or(Reason::UnknownVni)?;
     let inner_start = ethernet::LEN + header_len + udp::LEN + vxlan::LEN;
     Ok(Outer::Vxlan(Encapsulated { tunnel, segment, inner_start, inner_len: inner.len() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use core::net::{IpAddr, Ipv4Addr};
+
+    use super::*;
+    use crate::testing::frames::{Outer, from_fabric, udp4};
+    use crate::testing::lab::endpoint::{DB1, WEB1};
+    use crate::testing::lab::{BLUE, GREEN, host, port, tunnel};
+    use crate::testing::packets::{self, Shape, padded, vxlan};
+    use crate::testing::{Bed, Lab};
+
+    fn bed() -> Bed {
+        Bed::new(&Lab::default(), host::HV_A)
+    }
+
+    fn inner() -> Vec<u8> {
+        udp4(DB1, WEB1, b"answer")
+    }
+
+    /// What becomes of a frame that hv-a's uplink receives.
+    fn received(frame: &[u8]) -> Result<Vec<u8>, Reason> {
+        let sent = bed().receive_one(port::UPLINK, frame)?;
+        let [(to, frame)] = sent.as_slice() else { panic!("{sent:?}") };
+        assert_eq!(*to, port::BLUE_WEB1);
+        Ok(frame.clone())
+    }
+
+    fn outer() -> Outer {
+        Outer::new(host::HV_B)
+    }
+
+    #[test]
+    fn leaves_the_inner_frame_alone() {
+        let mut bed = bed();
+        let sent = bed.receive_one(port::UPLINK, &from_fabric(host::HV_B, BLUE, &inner()));
+        assert_eq!(sent, Ok(vec![(port::BLUE_WEB1, inner())]));
+        let counters = bed.counters();
+        assert_eq!(counters.tunnels[tunnel::HV_B.index()].rx.bytes, inner().len() as u64 + 50);
+        assert_eq!(counters.tenants[0].from_fabric.packets, 1);
+    }
+
+    #[test]
+    fn refuses_what_is_not_for_us_or_not_from_a_peer() {
+        use Reason::*;
+        let payload = vxlan(8, BLUE, &inner());
+        let stranger = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 77));
+        let (theirs, ours) = outer().ends;
+        for (expected, outer) in [
+            (UnderlayNotForUs, Outer { to: Mac([6, 0, 0, 0, 0, 0x77]), ..outer() }),
+            (UnderlayNotForUs, Outer { to: Mac([0x01, 0, 0x5e, 0, 0, 1]), ..outer() }),
+            (UnderlayNotForUs, Outer { ends: (theirs, stranger), ..outer() }),
+            (UnknownPeer, Outer { ends: (stranger, ours), ..outer() }),
+            (UnknownPeer, Outer { ends: (ours, ours), ..outer() }),
+            (UnderlayUnwanted, Outer { port: 4790, ..outer() }),
+            (UnderlayFragment, Outer { shape: Shape { more: true, ..Shape::default() }, ..outer() }),
+            (UnderlayFragment, Outer { shape: Shape { offset: 1, ..Shape::default() }, ..outer() }),
+        ] {
+            assert_eq!(received(&outer.around(&payload)), Err(expected), "{outer:?}");
+        }
+        assert_eq!(received(&outer().before(protocol::TCP, &payload)), Err(UnderlayUnwanted));
+        let datagram = packets::ethernet(outer().to, outer().from, 0x86dd, &[0x60; 40]);
+        assert_eq!(received(&datagram), Err(UnderlayNotIp));
+    }
+
+    /// RFC 1122 section 3.3.6: a unicast packet in a link-layer broadcast is not for anyone.
+    #[test]
+    fn a_packet_to_our_address_in_a_broadcast_is_not_for_us() {
+        let outer = Outer { to: Mac::BROADCAST, ..outer() };
+        assert_eq!(received(&outer.around(&vxlan(8, BLUE, &inner()))), Err(Reason::UnderlayNotForUs));
+    }
+
+    #[test]
+    fn refuses_a_wrong_header_checksum() {
+        let mut frame = from_fabric(host::HV_B, BLUE, &inner());
+        frame[14 + 8] ^= 1;
+        assert_eq!(received(&frame), Err(Reason::UnderlayChecksum));
+    }
+
+    #[test]
+    fn takes_plain_vxlan_of_known_segments_only() {
+        use Reason::*;
+        for (flags, vni, expected) in [
+            (0x00, BLUE, Err(VxlanFlags)),
+            (0x88, BLUE, Err(VxlanFlags)),
+            (0xff, BLUE, Err(VxlanFlags)),
+            (0x0c, BLUE, Err(VxlanFlags)),
+            (0x08, 0, Err(UnknownVni)),
+            (0x08, 0xff_ffff, Err(UnknownVni)),
+            (0x08, GREEN, Err(UnknownVni)),
+            (0x08, BLUE, Ok(inner())),
+        ] {
+            assert_eq!(received(&outer().around(&vxlan(flags, vni, &inner()))), expected, "{flags:#x} {vni}");
+        }
+    }
+
+    #[test]
+    fn every_frame_cut_short_is_a_counted_drop() {
+        let whole = from_fabric(host::HV_B, BLUE, &inner());
+        for len in 0..whole.len() {
+            assert_eq!(received(&whole[..len]), Err(Reason::UnderlayMalformed), "{len}");
+        }
+    }
+
+    #[test]
+    fn every_inner_part_cut_short_is_a_counted_drop() {
+        use Reason::*;
+        let payload = vxlan(8, BLUE, &inner());
+        for len in 0..payload.len() {
+            let expected = match len {
+                0..8 => UnderlayMalformed,
+                8..22 => Truncated,
+                _ => MalformedIpv4,
+            };
+            assert_eq!(received(&outer().around(&payload[..len])), Err(expected), "{len}");
+        }
+    }
+
+    #[test]
+    fn reads_over_options_and_drops_padding() {
+        let payload = vxlan(8, BLUE, &inner());
+        let shape = Shape { options: &[1, 1, 1, 1, 1, 1, 1, 0], ..Shape::default() };
+        assert_eq!(received(&Outer { shape, ..outer() }.around(&payload)), Ok(inner()));
+        let mut frame = from_fabric(host::HV_B, BLUE, &inner());
+        frame.extend([0xaa; 9]);
+        assert_eq!(received(&padded(frame)), Ok(inner()));
+    }
+
+    #[test]
+    fn a_packet_in_several_buffers_is_a_counted_drop() {
+        for (port, frame) in [
+            (port::UPLINK, from_fabric(host::HV_B, BLUE, &inner())),
+            (port::BLUE_WEB1, udp4(WEB1, DB1, b"x")),
+        ] {
+            let mut bed = bed();
+            bed.linear = false;
+            assert_eq!(bed.receive_one(port, &frame), Err(Reason::NotLinear));
+        }
+    }
 }

@@ -69,3 +69,102 @@ fn destination(snapshot: &Snapshot, segment: SegmentId, frame: &[u8]) -> Result<
 fn is_link_local(mac: Mac) -> bool {
     mac.to_bits() & !0xf == 0x0180_c200_0000
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::frames::{from_fabric, udp4, udp4_to};
+    use crate::testing::lab::endpoint::{DB1, DB2, LOST, WEB1, WEB2};
+    use crate::testing::lab::{BLUE, RED, host, mac, port};
+    use crate::testing::{Bed, Lab};
+
+    const GROUP: Mac = Mac([0x01, 0, 0x5e, 0, 0, 0xfb]);
+
+    fn bed() -> Bed {
+        Bed::new(&Lab::default(), host::HV_A)
+    }
+
+    fn ports(sent: Result<Vec<(PortId, Vec<u8>)>, Reason>) -> Result<Vec<PortId>, Reason> {
+        sent.map(|sent| sent.into_iter().map(|(port, _)| port).collect())
+    }
+
+    #[test]
+    fn from_a_vm_by_the_destination() {
+        let [web2, uplink] = [port::BLUE_WEB2, port::UPLINK];
+        for (destination, expected) in [
+            (mac(WEB2), Ok(vec![web2])),
+            (mac(DB1), Ok(vec![uplink])),
+            // Waits for the next hop, which is asked for.
+            (mac(DB2), Ok(vec![uplink])),
+            (mac(WEB1), Err(Reason::Hairpin)),
+            (mac(LOST), Err(Reason::NoUplink)),
+            // All others: hv-b at once, hv-c when it has answered.
+            (Mac::BROADCAST, Ok(vec![web2, uplink, uplink])),
+            (GROUP, Ok(vec![web2, uplink, uplink])),
+            (mac(99), Ok(vec![web2, uplink, uplink])),
+            (Mac([0x01, 0x80, 0xc2, 0, 0, 0]), Err(Reason::LinkLocalMulticast)),
+            (Mac([0x01, 0x80, 0xc2, 0, 0, 0x0f]), Err(Reason::LinkLocalMulticast)),
+            (Mac([0x01, 0x80, 0xc2, 0, 0, 0x10]), Ok(vec![web2, uplink, uplink])),
+        ] {
+            let sent = bed().receive_one(port::BLUE_WEB1, &udp4_to(destination, WEB1, WEB2, b"x"));
+            assert_eq!(ports(sent), expected, "{destination}");
+        }
+    }
+
+    #[test]
+    fn from_the_fabric_by_the_destination_and_never_back() {
+        let both = || Ok(vec![port::BLUE_WEB1, port::BLUE_WEB2]);
+        for (destination, expected) in [
+            (mac(WEB1), Ok(vec![port::BLUE_WEB1])),
+            (mac(WEB2), Ok(vec![port::BLUE_WEB2])),
+            (mac(DB1), Err(Reason::NotHere)),
+            (mac(DB2), Err(Reason::NotHere)),
+            (mac(LOST), Err(Reason::NotHere)),
+            (Mac::BROADCAST, both()),
+            (GROUP, both()),
+            (mac(99), both()),
+            (Mac([0x01, 0x80, 0xc2, 0, 0, 0x0e]), Err(Reason::LinkLocalMulticast)),
+        ] {
+            let inner = udp4_to(destination, DB1, WEB1, b"x");
+            let sent = bed().receive_one(port::UPLINK, &from_fabric(host::HV_B, BLUE, &inner));
+            assert_eq!(ports(sent), expected, "{destination}");
+        }
+    }
+
+    #[test]
+    fn from_the_fabric_only_the_sender_s_own_host_speaks_for_it() {
+        for (from, sender, expected) in [
+            (host::HV_B, DB1, Ok(vec![port::BLUE_WEB1])),
+            (host::HV_C, DB2, Ok(vec![port::BLUE_WEB1])),
+            (host::HV_C, DB1, Err(Reason::SpoofedFabric)),
+            (host::HV_B, WEB2, Err(Reason::SpoofedFabric)),
+            (host::HV_B, LOST, Err(Reason::SpoofedFabric)),
+            (host::HV_B, 99, Ok(vec![port::BLUE_WEB1])),
+        ] {
+            let inner = udp4(sender, WEB1, b"x");
+            let sent = bed().receive_one(port::UPLINK, &from_fabric(from, BLUE, &inner));
+            assert_eq!(ports(sent), expected, "{sender} from {from}");
+        }
+    }
+
+    #[test]
+    fn tenants_with_equal_addresses_never_see_each_other() {
+        let mut bed = bed();
+        for frame in [udp4(WEB1, WEB2, b"x"), udp4_to(Mac::BROADCAST, WEB1, WEB2, b"x")] {
+            for to in bed.receive(port::BLUE_WEB1, std::slice::from_ref(&frame)) {
+                assert_ne!(to.0, port::RED_WEB1);
+            }
+            // WEB2 is nobody in red: all others there are on hv-b.
+            let sent = bed.receive_one(port::RED_WEB1, &frame).unwrap();
+            assert!(sent.iter().all(|(to, frame)| *to == port::UPLINK && frame[46..49] == [0, 0x07, 0xd1]));
+        }
+        let inner = udp4(DB1, WEB1, b"x");
+        for (vni, expected) in [(BLUE, port::BLUE_WEB1), (RED, port::RED_WEB1)] {
+            let sent = bed.receive_one(port::UPLINK, &from_fabric(host::HV_B, vni, &inner));
+            assert_eq!(ports(sent), Ok(vec![expected]));
+        }
+        let flood = udp4_to(Mac::BROADCAST, DB1, WEB1, b"x");
+        let sent = bed.receive_one(port::UPLINK, &from_fabric(host::HV_B, RED, &flood));
+        assert_eq!(ports(sent), Ok(vec![port::RED_WEB1]));
+    }
+}

@@ -50,33 +50,41 @@ pub enum Fragment {
 /// Parses every passing frame; drops what is malformed or of a kind that segments don't carry.
 pub fn parse<F: Frame>(batch: &mut Batch<F>) {
     for i in batch.passing() {
-        let frame = batch.frame(i);
-        let parsed = if frame.is_linear() { headers(frame.data()) } else { Err(Reason::NotLinear) };
-        match parsed {
-            Ok(headers) => batch.headers[i] = headers,
-            Err(reason) => batch.drop(i, reason),
+        let (frame, lane) = batch.frame_and_headers(i);
+        let read = if frame.is_linear() { read(frame.data(), lane) } else { Err(Reason::NotLinear) };
+        if let Err(reason) = read {
+            batch.drop(i, reason);
         }
     }
 }
 
 /// The headers of one frame.
 pub fn headers(frame: &[u8]) -> Result<Headers, Reason> {
+    let mut headers = Headers::default();
+    read(frame, &mut headers).map(|()| headers)
+}
+
+/// Reads the headers of `frame` straight into their lane: by way of a result they would be stored in parts and
+/// loaded whole, and the load would wait for the stores.
+fn read(frame: &[u8], lane: &mut Headers) -> Result<(), Reason> {
     let (ethernet, packet) = Ethernet::split(frame).ok_or(Reason::Truncated)?;
     match ethernet.ethertype() {
-        EtherType::IPV4 => parse_ipv4(packet),
-        EtherType::IPV6 => parse_ipv6(packet),
-        EtherType::ARP => parse_arp(packet),
+        EtherType::IPV4 => read_ipv4(packet, lane),
+        EtherType::IPV6 => read_ipv6(packet, lane),
+        EtherType::ARP => read_arp(packet, lane),
         _ => Err(Reason::EthertypeUnsupported),
     }
 }
 
-fn parse_arp(packet: &[u8]) -> Result<Headers, Reason> {
+fn read_arp(packet: &[u8], lane: &mut Headers) -> Result<(), Reason> {
     let arp = Arp::parse(packet).map_err(|_| Reason::MalformedArp)?;
     let ends = (u64::from(arp.sender_ip().to_bits()), u64::from(arp.target_ip().to_bits()));
-    Ok(Headers { network: Network::Arp, hash: hash::symmetric(ends.0, ends.1, 0), ..Headers::default() })
+    let hash = hash::symmetric(ends.0, ends.1, 0);
+    *lane = Headers { network: Network::Arp, hash, ..Headers::default() };
+    Ok(())
 }
 
-fn parse_ipv4(packet: &[u8]) -> Result<Headers, Reason> {
+fn read_ipv4(packet: &[u8], lane: &mut Headers) -> Result<(), Reason> {
     let (ip, payload) = Ipv4::split(packet).map_err(|_| Reason::MalformedIpv4)?;
     let fragment = match (ip.fragment_offset(), ip.more_fragments()) {
         (0, false) => Fragment::Whole,
@@ -86,16 +94,17 @@ fn parse_ipv4(packet: &[u8]) -> Result<Headers, Reason> {
     let ports = transport(ip.protocol(), fragment, payload)?;
     let end = |address: core::net::Ipv4Addr, port: u16| u64::from(address.to_bits()) << 16 | u64::from(port);
     let ends = (end(ip.source(), ports.source), end(ip.destination(), ports.destination));
-    Ok(Headers {
+    *lane = Headers {
         network: Network::Ipv4,
         protocol: ip.protocol(),
         fragment,
         transport: (ethernet::LEN + ip.header_len()) as u16,
         hash: hash::symmetric(ends.0, ends.1, ip.protocol()),
-    })
+    };
+    Ok(())
 }
 
-fn parse_ipv6(packet: &[u8]) -> Result<Headers, Reason> {
+fn read_ipv6(packet: &[u8], lane: &mut Headers) -> Result<(), Reason> {
     let (ip, payload) = Ipv6::split(packet).map_err(|_| Reason::MalformedIpv6)?;
     let upper = ipv6::upper(ip.next_header(), payload).map_err(|_| Reason::MalformedIpv6)?;
     let fragment = match upper.fragment {
@@ -110,13 +119,14 @@ fn parse_ipv6(packet: &[u8]) -> Result<Headers, Reason> {
     };
     let ends = (end(ip.source(), ports.source), end(ip.destination(), ports.destination));
     let extensions = payload.len() - upper.payload.len();
-    Ok(Headers {
+    *lane = Headers {
         network: Network::Ipv6,
         protocol: upper.protocol,
         fragment,
         transport: (ethernet::LEN + ipv6::LEN + extensions) as u16,
         hash: hash::symmetric(ends.0, ends.1, upper.protocol),
-    })
+    };
+    Ok(())
 }
 
 /// The ports that tell conversations of the same two addresses apart; 0 where there are none.

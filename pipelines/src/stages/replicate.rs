@@ -29,3 +29,64 @@ pub fn replicate<F: Frame, S: Sink<F>, T: Copy>(
     }
     send(context, target, frame);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::frames::{from_fabric, udp4_to};
+    use crate::testing::lab::endpoint::{DB1, WEB1};
+    use crate::testing::lab::{BLUE, Endpoint, host, port};
+    use crate::testing::{Bed, Lab};
+    use crate::wire::Mac;
+
+    fn flood() -> Vec<u8> {
+        udp4_to(Mac::BROADCAST, WEB1, DB1, b"x")
+    }
+
+    #[test]
+    fn to_none_one_and_many() {
+        for (others, copies) in [(0, 0), (1, 0), (2, 1), (40, 39)] {
+            let endpoints = (0..=others).map(|n| Endpoint::numbered(host::HV_A, 0, 1 + n)).collect();
+            let lab = Lab { endpoints, ..Lab::default() };
+            let mut bed = Bed::new(&lab, host::HV_A);
+            match bed.receive_one(port::BLUE_WEB1, &flood()) {
+                Err(reason) => assert_eq!((reason, others), (Reason::NoDestination, 0)),
+                Ok(sent) => {
+                    let ports: Vec<_> = sent.iter().map(|(port, _)| port.0).collect();
+                    assert_eq!(ports, (1..=u16::from(others)).collect::<Vec<_>>());
+                    assert!(sent.iter().all(|(_, frame)| *frame == flood()));
+                }
+            }
+            assert_eq!(bed.counters().replicated, copies);
+        }
+    }
+
+    #[test]
+    fn to_more_tunnels_than_a_batch_holds() {
+        let mut lab = Lab::default();
+        let peer = |n: u8| crate::testing::lab::Host {
+            vtep: core::net::Ipv4Addr::new(198, 51, 100, n),
+            mac: Mac([6, 0, 0, 0, 1, n]),
+            ..lab.hosts[host::HV_B]
+        };
+        lab.hosts = [lab.hosts[0]].into_iter().chain((2..82).map(peer)).collect();
+        lab.endpoints = (0..81).map(|n| Endpoint::numbered(n, 0, 1 + n as u8)).collect();
+        let mut bed = Bed::new(&lab, host::HV_A);
+        let sent = bed.receive(crate::ids::PortId(0), &[flood(), flood()]);
+        assert_eq!(sent.len(), 160);
+        let to = |frame: &[u8]| frame[33];
+        assert!(sent.iter().map(|(_, frame)| to(frame)).eq((2..82).chain(2..82)));
+    }
+
+    #[test]
+    fn an_empty_pool_costs_copies_and_not_the_packet() {
+        let mut bed = Bed::new(&Lab::default(), host::HV_A);
+        bed.pool.limit(Some(0));
+        let inner = udp4_to(Mac::BROADCAST, DB1, WEB1, b"x");
+        let sent = bed.receive(port::UPLINK, &[from_fabric(host::HV_B, BLUE, &inner)]);
+        assert_eq!(sent, [(port::BLUE_WEB2, inner)]);
+        let counters = bed.counters();
+        assert_eq!((counters.replicated, bed.drops(port::UPLINK, Reason::PoolEmpty)), (1, 1));
+        assert_eq!(counters.tenants[0].drops.count(Reason::PoolEmpty), 1);
+    }
+}

@@ -79,6 +79,17 @@ impl<'a> Ipv4<'a> {
     }
 }
 
+/// Makes a packet's header that of an answer to it: the addresses change places, and it lives for `ttl` from here.
+pub fn turn_round(header: &mut [u8; LEN], ttl: u8) {
+    // The checksum does not notice the order of the addresses.
+    header[12..20].rotate_left(4);
+    let old = u16::from_be_bytes([header[8], header[9]]);
+    header[8] = ttl;
+    let new = u16::from_be_bytes([header[8], header[9]]);
+    let checksum = checksum::update(u16::from_be_bytes([header[10], header[11]]), old, new);
+    header[10..12].copy_from_slice(&checksum.to_be_bytes());
+}
+
 /// IANA protocol numbers.
 pub mod protocol {
     /// ICMP.

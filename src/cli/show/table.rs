@@ -12,7 +12,7 @@ use crate::report::{
 };
 
 /// The ports, and below them the `totals` where they are of all ports.
-pub(super) fn ports(ports: &[PortReport], totals: Option<&Totals>) -> String {
+pub(in crate::cli) fn ports(ports: &[PortReport], totals: Option<&Totals>) -> String {
     let columns = [
         left("PORT"),
         left("KIND"),
@@ -153,7 +153,7 @@ pub(super) fn tunnels(tunnels: &[TunnelReport]) -> String {
     table.or("no tunnels: no other host is known")
 }
 
-pub(super) fn drops(drops: &[DropReport]) -> String {
+pub(in crate::cli) fn drops(drops: &[DropReport]) -> String {
     let mut table = Columns::new([left("REASON"), right("PACKETS"), left("PORTS"), left("MEANING")]);
     for drop in drops {
         table.row([

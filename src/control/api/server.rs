@@ -69,20 +69,23 @@ pub fn report_channel() -> (ReportHandle, ReportRequests) {
 /// Asks the control loop for a report, and waits for it for a bounded time.
 #[derive(Clone, Debug)]
 pub struct ReportHandle {
-    requests: mpsc::Sender<oneshot::Sender<Report>>,
+    requests: mpsc::Sender<ReportAnswer>,
     patience: Duration,
 }
 
+/// Where the control loop sends a report, or why there is none.
+pub type ReportAnswer = oneshot::Sender<Result<Report, SourceError>>;
+
 /// The requests that the control loop answers, each by sending a report. A sender that is dropped tells the
 /// client that the switch is stopping.
-pub type ReportRequests = mpsc::Receiver<oneshot::Sender<Report>>;
+pub type ReportRequests = mpsc::Receiver<ReportAnswer>;
 
 impl ReportSource for ReportHandle {
     async fn report(&self) -> Result<Report, SourceError> {
         let (answer, report) = oneshot::channel();
         let ask = async {
             self.requests.send(answer).await.map_err(|_| SourceError::Stopping)?;
-            report.await.map_err(|_| SourceError::Stopping)
+            report.await.map_err(|_| SourceError::Stopping)?
         };
         tokio::time::timeout(self.patience, ask).await.map_err(|_| SourceError::Late(self.patience))?
     }
@@ -94,6 +97,9 @@ pub enum SourceError {
     /// The control loop takes no requests any more.
     #[error("the switch is stopping")]
     Stopping,
+    /// The switch cannot say how it stands.
+    #[error("{0}")]
+    Broken(String),
     /// The control loop did not answer in time.
     #[error("the switch made no report within {0:?}: its control thread is busy or stuck")]
     Late(Duration),
@@ -119,6 +125,7 @@ impl<S: ReportSource> v1::switch_server::Switch for Service<S> {
     async fn report(&self, _: Request<v1::ReportRequest>) -> Result<Response<v1::ReportResponse>, Status> {
         let report = self.source.report().await.map_err(|error| match error {
             SourceError::Stopping => Status::unavailable(error.to_string()),
+            SourceError::Broken(_) => Status::internal(error.to_string()),
             SourceError::Late(_) => Status::deadline_exceeded(error.to_string()),
         })?;
         Ok(Response::new(report.into()))
@@ -147,7 +154,7 @@ mod tests {
         }));
         tokio::spawn(async move {
             while let Some(answer) = requests.recv().await {
-                answer.send(samples::report()).unwrap();
+                answer.send(Ok(samples::report())).unwrap();
             }
         });
 

@@ -15,7 +15,7 @@ use crate::error::Doing;
 use crate::guest::{Guest, GuestKind, Machine, NetnsGuest, Nic, QemuGuest, Station};
 use crate::host::{Host, HostOptions, Ledger};
 use crate::peer::{Endpoint, LinuxVxlan, Remote};
-use crate::underlay::{UPLINK_MTU, Uplink, Wiring};
+use crate::underlay::{UPLINK_MTU, Underlay, Uplink, Wiring};
 use crate::{Error, Namespace, Result, WorkDir};
 
 /// A running lab. Guests go first when it is dropped, then peers, hosts, the underlay, and last the directory.
@@ -165,9 +165,14 @@ impl Lab {
                 user: host.user,
                 binary: spec.binary.clone(),
             };
-            self.hosts.insert(host.name.clone(), Host::start(&self.dir, options)?);
+            let started = Host::start(&self.dir, options)?;
+            if spec.underlay == Underlay::Memif {
+                // The client does not start before the server is there.
+                started.wait_ready(START)?;
+            }
+            self.hosts.insert(host.name.clone(), started);
         }
-        // All are started before any is awaited: one may only be ready when its neighbour is there.
+        // Else all are started before any is awaited: one may only be ready when its neighbour is there.
         self.hosts.values().try_for_each(|host| host.wait_ready(START))
     }
 

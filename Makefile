@@ -1,0 +1,54 @@
+# Weft: `make demo` runs the main job, `make test` passes the tests. Both install what is missing first.
+
+CARGO ?= cargo
+PACKAGES := testbed/packages
+
+# What each part needs, by Debian's names.
+FOR_BUILD := gcc libc6-dev pkg-config libdpdk-dev libclang-dev
+FOR_VMS := qemu-system-x86 busybox-static cpio
+FOR_TESTS := $(FOR_VMS) iproute2 iputils-ping ethtool tshark
+
+.PHONY: all build release demo demo-vm test lint bench fuzz clean for-build for-vms for-tests
+
+all: release
+
+# The switch, with all optimisation: target/release/weft.
+release: for-build
+	$(CARGO) build --locked --release --bins --workspace
+
+# The same without the long optimisation, as the tests use it: target/debug/weft.
+build: for-build
+	$(CARGO) build --locked --bins --workspace
+
+# Two hosts, two tenants with equal addresses, guests on both hosts; no root, no NIC, no hugepages.
+demo: release
+	target/release/testbed demo
+
+# The same with real Linux VMs as guests.
+demo-vm: for-vms release
+	target/release/testbed demo --guests vm
+
+# All tests: units, properties, documents, DPDK scenarios, labs with real guests and peers.
+test: for-tests build
+	$(CARGO) test --locked --workspace --all-features
+
+# What every change has to pass besides.
+lint: for-build
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
+
+# Criterion benches: figures per packet.
+bench: for-build
+	$(CARGO) bench --locked --workspace
+
+clean:
+	$(CARGO) clean
+
+for-build:
+	@$(PACKAGES) "to build Weft on DPDK" $(FOR_BUILD)
+
+for-vms: for-build
+	@$(PACKAGES) "to run Linux VMs as guests" $(FOR_VMS)
+
+for-tests: for-build
+	@$(PACKAGES) "for the labs of the tests" $(FOR_TESTS)

@@ -1,0 +1,189 @@
+//! A host of a [`Lab`] under test: its workers' planes, a clock, and the books that must balance.
+
+use core::time::Duration;
+
+use super::lab::Lab;
+use super::sink::{Pool, PoolFrame, TestSink};
+use crate::batch::BURST;
+use crate::counters::Counters;
+use crate::frame::{Frame, TestFrame};
+use crate::ids::{PortId, Tick, WorkerId};
+use crate::plane::Plane;
+use crate::sink::Handed;
+use crate::snapshot::Snapshot;
+use crate::verdict::Reason;
+
+/// A host under test. After each thing that it is made to do the books are checked.
+#[derive(Debug)]
+pub struct Bed {
+    /// Its configuration.
+    pub snapshot: Snapshot,
+    /// One for each worker.
+    pub planes: Vec<Plane<PoolFrame>>,
+    /// Where its buffers come from.
+    pub pool: Pool,
+    /// Bytes before each received packet.
+    pub headroom: usize,
+    /// Whether received packets lie in one buffer.
+    pub linear: bool,
+    now: Tick,
+    sinks: Vec<TestSink>,
+    /// Sent so far, by port.
+    sent: Vec<u64>,
+    /// Handed over so far.
+    handed: u64,
+}
+
+/// What left, in order: the port and the packet's bytes.
+pub type Sent = Vec<(PortId, Vec<u8>)>;
+
+impl Bed {
+    /// Host `index` of `lab`.
+    pub fn new(lab: &Lab, index: usize) -> Self {
+        let (snapshot, pool) = (lab.snapshot(index), Pool::default());
+        let workers = 0..lab.workers;
+        Self {
+            planes: workers.clone().map(|n| Plane::new(WorkerId(n), &snapshot)).collect(),
+            sinks: workers.map(|_| TestSink::new(&pool)).collect(),
+            sent: vec![0; snapshot.ports.len()],
+            handed: 0,
+            now: Tick(0),
+            headroom: TestFrame::HEADROOM,
+            linear: true,
+            snapshot,
+            pool,
+        }
+    }
+
+    /// Lets `port` receive `frames`, in bursts. Returns what was sent.
+    pub fn receive<P: AsRef<[u8]>>(&mut self, port: PortId, frames: &[P]) -> Sent {
+        let mut sent = Vec::new();
+        for frames in frames.chunks(BURST) {
+            let owner = self.snapshot.port(port).worker.index();
+            let (pool, headroom, linear) = (&self.pool, self.headroom, self.linear);
+            let taken = self.planes[owner].from_port(
+                &self.snapshot,
+                port,
+                self.now,
+                &mut self.sinks[owner],
+                |burst| {
+                    burst.extend(frames.iter().map(|frame| {
+                        let mut frame = pool.receive(frame.as_ref(), headroom);
+                        frame.linear = linear;
+                        frame
+                    }));
+                },
+            );
+            assert_eq!(taken, frames.len());
+            sent.extend(self.settle());
+        }
+        sent
+    }
+
+    /// Lets `port` receive one frame. Returns what was sent, or why it was dropped if it was.
+    pub fn receive_one(&mut self, port: PortId, frame: &[u8]) -> Result<Sent, Reason> {
+        let before = self.counters();
+        let sent = self.receive(port, &[frame]);
+        let after = self.counters();
+        let drops = |counters: &Counters, reason| -> u64 {
+            counters.ports.iter().map(|port| port.drops.count(reason)).sum()
+        };
+        let dropped = Reason::ALL.iter().find(|reason| drops(&before, **reason) < drops(&after, **reason));
+        dropped.map_or(Ok(sent), |reason| Err(*reason))
+    }
+
+    /// Lets time pass, with what is due then. Returns what was sent.
+    pub fn wait(&mut self, time: Duration) -> Sent {
+        self.now = self.now + time;
+        for (plane, sink) in self.planes.iter_mut().zip(&mut self.sinks) {
+            plane.tick(&self.snapshot, self.now, sink);
+        }
+        self.settle()
+    }
+
+    /// Stops the switch.
+    pub fn stop(&mut self) -> Sent {
+        for (plane, sink) in self.planes.iter_mut().zip(&mut self.sinks) {
+            plane.stop(&self.snapshot, sink);
+        }
+        self.settle()
+    }
+
+    /// What all workers counted, with what was sent.
+    pub fn counters(&self) -> Counters {
+        let snapshot = &self.snapshot;
+        let mut all = Counters::new(snapshot.ports.len(), snapshot.tenants, snapshot.tunnels.len());
+        self.planes.iter().for_each(|plane| all.merge(&plane.counters));
+        for (port, sent) in all.ports.iter_mut().zip(&self.sent) {
+            port.tx.packets += sent;
+        }
+        all
+    }
+
+    /// Packets of `port` that were dropped for `reason`.
+    pub fn drops(&self, port: PortId, reason: Reason) -> u64 {
+        self.counters().ports[port.index()].drops.count(reason)
+    }
+
+    /// Packets that wait for a neighbour.
+    pub fn held(&self) -> u64 {
+        self.planes.iter().map(Plane::held).sum()
+    }
+
+    /// How many packets went from one worker to another.
+    pub fn handed_over(&self) -> u64 {
+        self.handed
+    }
+
+    /// Brings handed packets where they go, takes what was sent and checks the books.
+    fn settle(&mut self) -> Sent {
+        let mut sent = Vec::new();
+        loop {
+            let mut rings = Vec::new();
+            for (n, sink) in self.sinks.iter_mut().enumerate() {
+                for (port, frame) in sink.sent.drain(..) {
+                    assert_eq!(
+                        self.snapshot.port(port).worker.index(),
+                        n,
+                        "sent by a port of another worker"
+                    );
+                    self.sent[port.index()] += 1;
+                    sent.push((port, frame.data().to_vec()));
+                }
+                rings.append(&mut sink.handed);
+            }
+            if rings.is_empty() {
+                break;
+            }
+            for (worker, handed) in rings {
+                self.handed += 1;
+                self.take_over(worker.index(), handed);
+            }
+        }
+        self.assert_conserved();
+        sent
+    }
+
+    fn take_over(&mut self, worker: usize, handed: Handed<PoolFrame>) {
+        self.planes[worker].from_worker(&self.snapshot, handed, self.now, &mut self.sinks[worker]);
+        assert!(self.sinks[worker].handed.is_empty(), "handed over twice");
+    }
+
+    /// Every packet is accounted for and every buffer is where it should be.
+    fn assert_conserved(&self) {
+        let counters = self.counters();
+        let sum = |of: fn(&crate::counters::PortCounters) -> u64| counters.ports.iter().map(of).sum::<u64>();
+        let (rx, tx, drops) =
+            (sum(|port| port.rx.packets), sum(|port| port.tx.packets), sum(|port| port.drops.total()));
+        let came = rx + counters.replicated + counters.originated;
+        let went = tx + drops + counters.consumed + self.held();
+        assert_eq!(came, went, "came and went: {counters:#?}");
+        assert_eq!(self.pool.used() as u64, self.held(), "buffers in use that nothing holds");
+        let of_tenants: u64 = counters.tenants.iter().map(|tenant| tenant.drops.total()).sum();
+        assert!(of_tenants <= drops);
+        // Each buffer that came back is of a packet dropped or consumed; a copy never made had none.
+        let discarded: u64 = self.sinks.iter().map(|sink| sink.discarded).sum();
+        let no_copy: u64 = counters.ports.iter().map(|port| port.drops.count(Reason::PoolEmpty)).sum();
+        assert_eq!(discarded, drops + counters.consumed - no_copy, "{counters:#?}");
+    }
+}

@@ -1,0 +1,161 @@
+//! A worker that goes round and round with the same frames and never allocates: for benches.
+
+use std::collections::VecDeque;
+
+use super::lab::Lab;
+use crate::batch::{BURST, Burst};
+use crate::frame::Frame;
+use crate::ids::{PortId, Tick, WorkerId};
+use crate::plane::Plane;
+use crate::sink::{Handed, Sink};
+use crate::snapshot::Snapshot;
+
+/// Bytes of a buffer: as many as DPDK's default data room.
+const BUFFER: usize = 2048;
+/// Bytes before the packet (`RTE_PKTMBUF_HEADROOM`).
+const HEADROOM: u16 = 128;
+
+/// A frame in a buffer of fixed size, which can go back to where it began.
+///
+/// The stages move its ends and write before its first byte, so that what it first held is still there.
+#[derive(Debug)]
+pub struct FixedFrame(Box<Buffer>);
+
+/// As an mbuf is: what is known of the packet, then its room.
+#[derive(Debug)]
+struct Buffer {
+    start: u16,
+    end: u16,
+    first_end: u16,
+    room: [u8; BUFFER],
+}
+
+impl FixedFrame {
+    /// A frame with a copy of `packet`, which must fit.
+    pub fn new(packet: &[u8]) -> Self {
+        let mut room = [0; BUFFER];
+        let end = usize::from(HEADROOM) + packet.len();
+        room[usize::from(HEADROOM)..end].copy_from_slice(packet);
+        Self(Box::new(Buffer { start: HEADROOM, end: end as u16, first_end: end as u16, room }))
+    }
+
+    /// Makes it what it was when it was new.
+    fn rewind(&mut self) {
+        (self.0.start, self.0.end) = (HEADROOM, self.0.first_end);
+    }
+}
+
+impl Frame for FixedFrame {
+    fn data(&self) -> &[u8] {
+        &self.0.room[usize::from(self.0.start)..usize::from(self.0.end)]
+    }
+
+    fn data_mut(&mut self) -> &mut [u8] {
+        &mut self.0.room[usize::from(self.0.start)..usize::from(self.0.end)]
+    }
+
+    fn is_linear(&self) -> bool {
+        true
+    }
+
+    fn prepend(&mut self, n: usize) -> bool {
+        let fits = n <= usize::from(self.0.start);
+        if fits {
+            self.0.start -= n as u16;
+        }
+        fits
+    }
+
+    fn trim_front(&mut self, n: usize) -> bool {
+        let fits = n <= usize::from(self.0.end - self.0.start);
+        if fits {
+            self.0.start += n as u16;
+        }
+        fits
+    }
+
+    fn truncate(&mut self, len: usize) {
+        if len < usize::from(self.0.end - self.0.start) {
+            self.0.end = self.0.start + len as u16;
+        }
+    }
+
+    fn duplicate(&self) -> Option<Self> {
+        None
+    }
+}
+
+/// Frames that come back as they were, in the order they left.
+#[derive(Debug, Default)]
+pub struct Belt {
+    frames: VecDeque<FixedFrame>,
+    /// How many were sent.
+    pub sent: u64,
+}
+
+impl Belt {
+    /// A belt with frames of these packets.
+    pub fn new<P: AsRef<[u8]>>(packets: &[P]) -> Self {
+        Self { frames: packets.iter().map(|packet| FixedFrame::new(packet.as_ref())).collect(), sent: 0 }
+    }
+
+    /// Fills the empty `burst`.
+    pub fn fill(&mut self, burst: &mut Burst<FixedFrame>) {
+        let some = self.frames.len().min(BURST);
+        burst.extend(self.frames.drain(..some));
+    }
+
+    /// Takes `frame` back.
+    pub fn put_back(&mut self, mut frame: FixedFrame) {
+        frame.rewind();
+        self.frames.push_back(frame);
+    }
+}
+
+impl Sink<FixedFrame> for Belt {
+    fn transmit(&mut self, _: PortId, frame: FixedFrame) {
+        self.sent += 1;
+        self.put_back(frame);
+    }
+
+    fn hand_over(&mut self, _: WorkerId, handed: Handed<FixedFrame>) {
+        match handed {
+            Handed::Deliver(_, frame) | Handed::IntoTunnel(_, frame) => self.put_back(frame),
+        }
+    }
+
+    fn allocate(&mut self) -> Option<FixedFrame> {
+        None
+    }
+
+    fn discard(&mut self, frame: FixedFrame) {
+        self.put_back(frame);
+    }
+}
+
+/// A host of a lab whose port receives the same packets over and over.
+#[derive(Debug)]
+pub struct Treadmill {
+    /// What it has counted.
+    pub plane: Plane<FixedFrame>,
+    /// Its packets.
+    pub belt: Belt,
+    snapshot: Snapshot,
+    port: PortId,
+}
+
+impl Treadmill {
+    /// Host `index` of the default lab, whose `port` receives `packets`.
+    pub fn new<P: AsRef<[u8]>>(index: usize, port: PortId, packets: &[P]) -> Self {
+        let snapshot = Lab::default().snapshot(index);
+        let plane = Plane::new(WorkerId(0), &snapshot);
+        Self { plane, snapshot, port, belt: Belt::new(packets) }
+    }
+
+    /// Takes one burst all the way. Returns how many packets it had.
+    pub fn burst(&mut self) -> usize {
+        let mut burst = Burst::new();
+        self.belt.fill(&mut burst);
+        self.plane.from_port(&self.snapshot, self.port, Tick(0), &mut self.belt, |frames| *frames = burst)
+    }
+}

@@ -1,0 +1,222 @@
+//! `weft replay`: a host's packet logic over recorded packets.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use thiserror::Error;
+use weft_pipelines::Mac;
+
+use super::show::table;
+use crate::config::{self, Fabric, checked};
+use crate::replay::recording::{RecordingError, Source};
+use crate::replay::{
+    Input, InputSummary, NeighborMode, Options, Outcome, OutputError, Replay, SetupError, file_name,
+};
+use crate::report::Report;
+
+/// Bytes of a port's packets that wait to be written.
+const BUFFER: usize = 32 << 10;
+
+/// Replays recorded packets through one host's packet logic: in virtual time, without DPDK or any device.
+///
+/// Two replays of the same files give the same bytes. Packets are merged by their stamps, those with equal stamps in
+/// the order of the --in options; within a file time never goes back. Of a recording that is cut off or damaged,
+/// what stands before that place is replayed, and the exit status is 1.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The fabric's document.
+    #[arg(value_name = "FABRIC")]
+    pub fabric: PathBuf,
+    /// Which of its hosts to be.
+    #[arg(long, value_name = "NAME")]
+    pub host: String,
+    /// What PORT (`tenant/endpoint`, or an uplink's name) receives: a pcap or pcapng file. Can be repeated, also
+    /// for one port.
+    #[arg(long = "in", value_name = "PORT=FILE", required = true, value_parser = port_and_file)]
+    pub inputs: Vec<(String, PathBuf)>,
+    /// Where the packets go that leave: one file for each port of the host, as `tenant.endpoint.pcap` or `up0.pcap`.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// How the underlay's next hops get their MACs where the document gives none.
+    #[arg(long, value_enum, default_value_t)]
+    pub neighbors: NeighborMode,
+    /// The MAC of an uplink [default: what its recordings tell: to whom the first unicast IPv4 packet or ARP reply to
+    /// one of its addresses goes, or who sends ARP from one; else made of its address].
+    #[arg(long, value_name = "UPLINK=MAC", value_parser = uplink_and_mac)]
+    pub uplink_mac: Vec<(String, Mac)>,
+    /// Print the ledger as one line of JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn port_and_file(text: &str) -> Result<(String, PathBuf), &'static str> {
+    match text.split_once('=') {
+        Some((port, file)) if !port.is_empty() && !file.is_empty() => Ok((port.into(), file.into())),
+        _ => Err("not PORT=FILE, as blue/web1=web1.pcap or up0=up0.pcap"),
+    }
+}
+
+fn uplink_and_mac(text: &str) -> Result<(String, Mac), String> {
+    let (uplink, mac) = text.split_once('=').ok_or("not UPLINK=MAC, as up0=02:00:00:00:00:0a")?;
+    Ok((uplink.to_owned(), mac.parse().map_err(|error: weft_pipelines::wire::NotAMac| error.to_string())?))
+}
+
+/// Replays, writes the outputs, and prints the ledger.
+///
+/// Exits with 2 when the document or an argument is wrong, with 1 when a recording ends too early, an output can't be
+/// written or a packet is unaccounted for.
+pub fn run(args: Args) -> ExitCode {
+    let fabric = match config::load(&args.fabric) {
+        Ok(fabric) => fabric,
+        Err(found) => {
+            eprint!("{found}");
+            return ExitCode::from(2);
+        }
+    };
+    eprint!("{}", fabric.warnings);
+    warn_of_what_is_not_enforced(&fabric);
+    match replay(&args, &fabric) {
+        Ok(outcome) => {
+            outcome.inputs.iter().for_each(warn_of);
+            let whole = outcome.inputs.iter().all(|input| input.trouble.is_none());
+            if whole && outcome.report.totals.conserved { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(problem) => {
+            eprintln!("weft: {problem}");
+            let is_setup = matches!(problem, Problem::Setup(_) | Problem::Input { .. });
+            ExitCode::from(if is_setup { 2 } else { 1 })
+        }
+    }
+}
+
+/// Why there is no outcome.
+#[derive(Debug, Error)]
+enum Problem {
+    #[error("{}: {source}", .path.display())]
+    Input { path: PathBuf, source: RecordingError },
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    #[error("{}: {source}", .path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("standard output: {0}")]
+    Print(io::Error),
+}
+
+fn replay(args: &Args, fabric: &Fabric) -> Result<Outcome<BufWriter<Aside>>, Problem> {
+    let mut inputs = Vec::new();
+    for (port, path) in &args.inputs {
+        let source = Source::at(path).map_err(|source| Problem::Input { path: path.clone(), source })?;
+        inputs.push(Input { port: port.clone(), source });
+    }
+    let options = Options { neighbors: args.neighbors, uplink_macs: args.uplink_mac.clone() };
+    let replay = Replay::new(fabric, &args.host, &inputs, &options)?;
+    fs::create_dir_all(&args.out).map_err(|source| Problem::File { path: args.out.clone(), source })?;
+    let open = |port: &str| {
+        let aside = Aside::create(args.out.join(file_name(port)))?;
+        Ok(BufWriter::with_capacity(BUFFER, aside))
+    };
+    let outcome = replay.run(open)?;
+    for output in &outcome.outputs {
+        let aside = output.writer.get_ref();
+        aside.settle().map_err(|source| Problem::File { path: aside.path.clone(), source })?;
+    }
+    print(&outcome.report, args.json).map_err(Problem::Print)?;
+    Ok(outcome)
+}
+
+/// A file that is written beside its place and put there when it is whole: so a file can be input and output of one
+/// replay, and no half of an output looks like a whole one.
+///
+/// It is open only while something is written, for a host may have more ports than a process may have open files.
+#[derive(Debug)]
+struct Aside {
+    path: PathBuf,
+    beside: PathBuf,
+}
+
+impl Aside {
+    fn create(path: PathBuf) -> io::Result<Self> {
+        let beside = path.with_extension("pcap.partial");
+        fs::File::create(&beside)?;
+        Ok(Self { path, beside })
+    }
+
+    fn settle(&self) -> io::Result<()> {
+        fs::rename(&self.beside, &self.path)
+    }
+}
+
+impl Write for Aside {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        OpenOptions::new().append(true).open(&self.beside)?.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        // There only if the replay failed, and of no use then.
+        let _ = fs::remove_file(&self.beside);
+    }
+}
+
+fn print(report: &Report, json: bool) -> io::Result<()> {
+    let text = if json { format!("{}\n", report.ledger_json()) } else { tables(report) };
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        // The reader, `head` say, has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
+    }
+}
+
+fn tables(report: &Report) -> String {
+    let mut drops: Vec<_> = report.drops.iter().filter(|drop| drop.packets > 0).cloned().collect();
+    drops.sort_by(|a, b| b.packets.cmp(&a.packets).then_with(|| a.reason.cmp(&b.reason)));
+    format!("{}\n{}", table::ports(&report.ports, Some(&report.totals)), table::drops(&drops))
+}
+
+/// Says what was not as it should be with an input.
+fn warn_of(input: &InputSummary) {
+    let InputSummary { port, recording, packets, snapped, back_in_time, trouble } = input;
+    let say = |what: std::fmt::Arguments<'_>| eprintln!("weft: {recording} ({port}): {what}");
+    if *snapped > 0 {
+        say(format_args!(
+            "of {snapped} of {packets} packets only the start was recorded (a snap length); they are replayed as \
+             they are, and most are dropped as malformed"
+        ));
+    }
+    if *back_in_time > 0 {
+        say(format_args!(
+            "{back_in_time} of {packets} packets have a stamp before the packet before them; they are replayed in \
+             its time"
+        ));
+    }
+    if let Some(trouble) = trouble {
+        say(format_args!("{trouble}; the {packets} packets before were replayed"));
+    }
+}
+
+/// The document can say more than the packet logic does yet, and nobody should believe in a wall that is not there.
+fn warn_of_what_is_not_enforced(fabric: &Fabric) {
+    for tenant in &fabric.tenants {
+        if !tenant.policy.rules.is_empty() || tenant.policy.default == checked::Verdict::Deny {
+            eprintln!(
+                "weft: tenant {}: this version checks policies but does not enforce them: all is allowed",
+                tenant.name
+            );
+        }
+        if tenant.qos.is_some() || tenant.endpoints.iter().any(|endpoint| endpoint.qos.is_some()) {
+            eprintln!(
+                "weft: tenant {}: this version checks qos but does not apply it: nothing is limited",
+                tenant.name
+            );
+        }
+    }
+}

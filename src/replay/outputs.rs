@@ -1,0 +1,121 @@
+//! Where a replay's packets leave to: one pcap for each port.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use pcap_file::pcap::{PcapHeader, PcapPacket, PcapWriter};
+use pcap_file::{DataLink, Endianness, PcapError, TsResolution};
+use thiserror::Error;
+use weft_pipelines::{Counters, Frame, Handed, PortId, Sink, Snapshot, TestFrame, Tick, WorkerId};
+
+use super::recording::{LATEST, MAX_PACKET};
+
+/// What a port sent.
+#[derive(Debug)]
+pub struct Output<W> {
+    /// The port's name.
+    pub port: String,
+    /// Where its pcap was written to.
+    pub writer: W,
+}
+
+/// An output can't be written.
+#[derive(Debug, Error)]
+#[error("the output of port {port}: {source}")]
+pub struct OutputError {
+    /// Which port's.
+    pub port: String,
+    /// Why not.
+    pub source: io::Error,
+}
+
+/// A replay's sink.
+pub(super) struct Outputs<W: Write> {
+    /// The virtual time that is written.
+    pub(super) now: Tick,
+    /// What was sent.
+    pub(super) counters: Counters,
+    /// By port.
+    pcaps: Vec<(String, PcapWriter<W>)>,
+    /// The first that went wrong.
+    failed: Option<OutputError>,
+}
+
+impl<W: Write> Outputs<W> {
+    /// A pcap for each of the ports `names`, where `open` says.
+    pub(super) fn new(
+        snapshot: &Snapshot,
+        names: impl Iterator<Item = String>,
+        mut open: impl FnMut(&str) -> io::Result<W>,
+    ) -> Result<Self, OutputError> {
+        let mut pcaps = Vec::new();
+        for port in names {
+            let started =
+                open(&port).and_then(|writer| PcapWriter::with_header(writer, header()).map_err(why));
+            match started {
+                Ok(pcap) => pcaps.push((port, pcap)),
+                Err(source) => return Err(OutputError { port, source }),
+            }
+        }
+        let counters = Counters::new(snapshot.ports.len(), 0, 0);
+        Ok(Self { now: Tick(0), counters, pcaps, failed: None })
+    }
+
+    /// What went wrong since the last time, if anything.
+    pub(super) fn check(&mut self) -> Result<(), OutputError> {
+        self.failed.take().map_or(Ok(()), Err)
+    }
+
+    /// Writes what is still buffered.
+    pub(super) fn finish(mut self) -> Result<Vec<Output<W>>, OutputError> {
+        self.check()?;
+        let finish = |(port, pcap): (String, PcapWriter<W>)| {
+            let mut writer = pcap.into_writer();
+            match writer.flush() {
+                Ok(()) => Ok(Output { port, writer }),
+                Err(source) => Err(OutputError { port, source }),
+            }
+        };
+        self.pcaps.into_iter().map(finish).collect()
+    }
+}
+
+/// The same on every machine.
+fn header() -> PcapHeader {
+    PcapHeader {
+        snaplen: MAX_PACKET as u32,
+        datalink: DataLink::ETHERNET,
+        ts_resolution: TsResolution::NanoSecond,
+        endianness: Endianness::Little,
+        ..PcapHeader::default()
+    }
+}
+
+fn why(error: PcapError) -> io::Error {
+    match error {
+        PcapError::IoError(error) => error,
+        other => io::Error::other(other),
+    }
+}
+
+impl<W: Write> Sink<TestFrame> for Outputs<W> {
+    fn transmit(&mut self, port: PortId, frame: TestFrame) {
+        let data = frame.data();
+        self.counters.port(port).tx.add(data.len());
+        let Some((name, pcap)) = self.pcaps.get_mut(port.index()) else { return };
+        let stamp = Duration::from_nanos(self.now.0.min(LATEST));
+        let written = pcap.write_packet(&PcapPacket::new(stamp, data.len() as u32, data));
+        if let (Err(error), None) = (written, &self.failed) {
+            self.failed = Some(OutputError { port: name.clone(), source: why(error) });
+        }
+    }
+
+    fn hand_over(&mut self, worker: WorkerId, _: Handed<TestFrame>) {
+        // The ledger would not balance.
+        debug_assert!(false, "a replay has one worker, and no {worker:?}");
+    }
+
+    fn allocate(&mut self) -> Option<TestFrame> {
+        Some(TestFrame::new(&[]))
+    }
+}

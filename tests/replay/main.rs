@@ -1,0 +1,10 @@
+//! Replays: what a host's packet logic makes of recorded packets.
+
+#![allow(clippy::unwrap_used)]
+
+mod command;
+mod hostile;
+mod lab;
+mod recordings;
+mod tshark;
+mod ways;
