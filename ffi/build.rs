@@ -35,7 +35,7 @@ const FUNCTIONS: &[&str] = &[
     "rte_pktmbuf_alloc_bulk",
     "rte_pktmbuf_free",
     "rte_pktmbuf_free_bulk",
-    "rte_pktmbuf_pool_create",
+    "dpdk_sys_pktmbuf_pool_create",
     // devices
     "rte_dev_probe",
     "rte_dev_remove",
@@ -84,6 +84,7 @@ const VARS: &[&str] = &[
     "DPDK_SYS_RSS_UDP",
     "DPDK_SYS_TX_OFFLOAD_MULTI_SEGS",
     "DPDK_SYS_LCORE_ANY",
+    "DPDK_SYS_MEMPOOL_NO_IOVA_CONTIG",
 ];
 
 /// Behind pointers only, or different from one DPDK to the next: no field of these is read in Rust.

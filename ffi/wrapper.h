@@ -11,6 +11,7 @@
 #include <rte_lcore.h>
 #include <rte_log.h>
 #include <rte_mbuf.h>
+#include <rte_mbuf_pool_ops.h>
 #include <rte_mempool.h>
 #include <rte_version.h>
 
@@ -60,3 +61,31 @@ static inline int dpdk_sys_link_up(uint16_t port_id)
 
 	return ret < 0 ? ret : link.link_status == RTE_ETH_LINK_UP;
 }
+
+/* rte_pktmbuf_pool_create with flags of the pool's own. */
+static inline struct rte_mempool *
+dpdk_sys_pktmbuf_pool_create(const char *name, unsigned int n, unsigned int cache_size,
+			     uint16_t data_room_size, int socket_id, unsigned int flags)
+{
+	struct rte_pktmbuf_pool_private priv = { .mbuf_data_room_size = data_room_size };
+	struct rte_mempool *mp = rte_mempool_create_empty(
+		name, n, sizeof(struct rte_mbuf) + data_room_size, cache_size, sizeof(priv), socket_id, flags);
+	int ret;
+
+	if (mp == NULL)
+		return NULL;
+	ret = rte_mempool_set_ops_byname(mp, rte_mbuf_best_mempool_ops(), NULL);
+	if (ret == 0) {
+		rte_pktmbuf_pool_init(mp, &priv);
+		ret = rte_mempool_populate_default(mp);
+	}
+	if (ret < 0) {
+		rte_mempool_free(mp);
+		rte_errno = -ret;
+		return NULL;
+	}
+	rte_mempool_obj_iter(mp, rte_pktmbuf_init, NULL);
+	return mp;
+}
+
+static const unsigned int DPDK_SYS_MEMPOOL_NO_IOVA_CONTIG = RTE_MEMPOOL_F_NO_IOVA_CONTIG;

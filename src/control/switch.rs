@@ -29,8 +29,6 @@ const DATA_ROOM: usize = 2048;
 const LINK_OVERHEAD: usize = 18;
 /// What a buffer takes beyond its data: the mbuf, its headroom and the pool's own header.
 const BUFFER_OVERHEAD: usize = 128 + 128 + 64;
-/// An ordinary page, in bytes.
-const PAGE: u64 = 4096;
 /// Buffers that one port can hold in its rings.
 const BUFFERS_PER_PORT: u64 = 1024;
 
@@ -120,7 +118,7 @@ impl Switch {
         let this = &fabric.hosts[host.0];
         let plans = compile::ports(fabric, host);
         let eal = Eal::init(&environment(this, &plans)).map_err(Box::new)?;
-        let buffers = Buffers::new(this, plans.len() as u64, eal.hugepages_used())?;
+        let buffers = Buffers::new(this, plans.len() as u64)?;
         info!(
             dpdk = Eal::version(),
             hugepages = eal.hugepages_used(),
@@ -334,12 +332,10 @@ struct Buffers {
 
 impl Buffers {
     /// As many as fit three quarters of the memory; the rest is for rings and what the drivers need.
-    fn new(host: &checked::Host, ports: u64, hugepages: bool) -> Result<Self, StartError> {
+    fn new(host: &checked::Host, ports: u64) -> Result<Self, StartError> {
         let largest = host.uplinks.iter().map(|uplink| usize::from(uplink.mtu) + LINK_OVERHEAD).max();
         let data_room = largest.unwrap_or_default().max(DATA_ROOM);
         let buffer = (data_room + BUFFER_OVERHEAD) as u64;
-        // Without hugepages DPDK starts each buffer on a page of its own, so that none crosses a page's end.
-        let buffer = if hugepages { buffer } else { buffer.next_multiple_of(PAGE) };
         let count = host.memory.size * 3 / 4 / buffer;
         let needed = (ports + 1) * BUFFERS_PER_PORT;
         if count < needed {

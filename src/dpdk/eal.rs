@@ -67,6 +67,7 @@ pub struct Eal {
 
 struct Inner {
     hugepages: bool,
+    virtual_addresses: bool,
     pools: Mutex<Pools>,
     devices: Mutex<HashSet<String>>,
     main: Option<(mpsc::Sender<End>, JoinHandle<()>)>,
@@ -117,6 +118,7 @@ impl Eal {
         }
         let inner = Inner {
             hugepages,
+            virtual_addresses: options.pci.is_empty(),
             pools: Mutex::default(),
             devices: Mutex::default(),
             main: Some((end, thread)),
@@ -127,6 +129,11 @@ impl Eal {
     /// Whether the packet memory lies in hugepages.
     pub fn hugepages_used(&self) -> bool {
         self.inner.hugepages
+    }
+
+    /// Whether all devices are software that knows virtual addresses: there is no PCI.
+    pub(super) fn virtual_addresses(&self) -> bool {
+        self.inner.virtual_addresses
     }
 
     /// DPDK's version, as in `DPDK 22.11.4`.

@@ -57,9 +57,14 @@ impl Mempool {
         let socket = socket.map_or(dpdk_sys::SOCKET_ID_ANY, u32::cast_signed);
         let cache = (count / 8).min(256);
         log::forget();
+        // Devices that know virtual addresses do not mind a buffer that crosses a page. Without this, and without
+        // hugepages, each buffer gets a page of its own; net_af_xdp, which takes a pool to be packed, then
+        // hands the kernel only the first part of it and loses the other buffers.
+        let flags = if eal.virtual_addresses() { dpdk_sys::DPDK_SYS_MEMPOOL_NO_IOVA_CONTIG } else { 0 };
         // SAFETY: the environment runs, and DPDK copies the name.
-        let pool =
-            unsafe { dpdk_sys::rte_pktmbuf_pool_create(unique.as_ptr(), count, cache, 0, size, socket) };
+        let pool = unsafe {
+            dpdk_sys::dpdk_sys_pktmbuf_pool_create(unique.as_ptr(), count, cache, size, socket, flags)
+        };
         let pool = NonNull::new(pool).ok_or_else(|| refused(Reason::last()))?;
         Ok(Self { inner: Arc::new(Inner { pool, count, eal: eal.clone() }) })
     }
