@@ -19,12 +19,14 @@ pub struct Args {
 pub fn run(args: Args) -> ExitCode {
     match config::load(&args.fabric) {
         Ok(fabric) => {
-            eprint!("{}", fabric.warnings);
-            println!("{}: ok: {}", args.fabric.display(), summary(&fabric));
-            ExitCode::SUCCESS
+            super::say(&fabric.warnings);
+            match super::print(&format!("{}: ok: {}\n", args.fabric.display(), summary(&fabric))) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_) => ExitCode::FAILURE,
+            }
         }
         Err(found) => {
-            eprint!("{found}");
+            super::say(found);
             ExitCode::from(2)
         }
     }

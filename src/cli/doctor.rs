@@ -1,10 +1,13 @@
 //! `weft doctor`: what keeps a switch from starting here, or from being fast, and what mends it.
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::config::{self, checked::Attach};
+use crate::config::{
+    self,
+    checked::{Attach, VhostMode},
+};
+use crate::control::buffers::Buffers;
 use crate::control::runtime_dir::RuntimeDir;
 use crate::doctor::{
     Build, Case, CheckDocument, Finding, Hugepages, Level, Probe, Wants, document_findings, examine,
@@ -20,7 +23,7 @@ pub struct Args {
     /// The host whose switch would run
     #[arg(long, value_name = "NAME", requires = "fabric")]
     host: Option<String>,
-    /// The folder of the switches' sockets [default: /run/weft for root, else $XDG_RUNTIME_DIR/weft]
+    /// The folder of the switches' sockets [default: $XDG_RUNTIME_DIR/weft, or /run/weft]
     #[arg(long, value_name = "DIR")]
     runtime_dir: Option<PathBuf>,
     /// Print the findings as JSON
@@ -32,13 +35,13 @@ pub struct Args {
 pub fn run(args: Args) -> ExitCode {
     let findings = findings(&args, Probe::of_this_machine(), Build::of_this_program(), wants);
     let text = if args.json { json(&findings) } else { text(&findings) };
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            eprintln!("weft: {error}");
+    match super::print(&text) {
+        Err(error) => {
+            super::say(format_args!("weft: {error}\n"));
             ExitCode::FAILURE
         }
-        _ if would_start(&findings) => ExitCode::SUCCESS,
-        _ => ExitCode::FAILURE,
+        Ok(()) if would_start(&findings) => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::FAILURE,
     }
 }
 
@@ -68,6 +71,7 @@ fn wants(path: &Path, host: &str) -> Result<Wants, Vec<String>> {
             config::checked::Hugepages::Required => Hugepages::Required,
             config::checked::Hugepages::Off => Hugepages::Off,
         },
+        too_little_memory: Buffers::new(&fabric, index).err().map(|why| (why.to_string(), why.wanted)),
         ..Wants::default()
     };
     this.uplinks.iter().for_each(|uplink| wants.add_device(&uplink.device));
@@ -75,7 +79,8 @@ fn wants(path: &Path, host: &str) -> Result<Wants, Vec<String>> {
         match &endpoint.attach {
             _ if endpoint.host != index => {}
             Attach::Device(device) => wants.add_device(device),
-            Attach::VhostUser { path, .. } => wants.socket_paths.push(path.clone()),
+            Attach::VhostUser { path, mode: VhostMode::Server, .. } => wants.socket_paths.push(path.clone()),
+            Attach::VhostUser { path, mode: VhostMode::Client, .. } => wants.guest_sockets.push(path.clone()),
         }
     }
     Ok(wants)

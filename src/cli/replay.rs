@@ -9,7 +9,7 @@ use thiserror::Error;
 use weft_pipelines::Mac;
 
 use super::show::table;
-use crate::config::{self, Fabric, checked};
+use crate::config::{self, Fabric};
 use crate::replay::recording::{RecordingError, Source};
 use crate::replay::{
     Input, InputSummary, NeighborMode, Options, Outcome, OutputError, Replay, SetupError, file_name,
@@ -71,12 +71,12 @@ pub fn run(args: Args) -> ExitCode {
     let fabric = match config::load(&args.fabric) {
         Ok(fabric) => fabric,
         Err(found) => {
-            eprint!("{found}");
+            super::say(found);
             return ExitCode::from(2);
         }
     };
-    eprint!("{}", fabric.warnings);
-    warn_of_what_is_not_enforced(&fabric);
+    super::say(&fabric.warnings);
+    super::not_enforced(&fabric).for_each(|what| super::say(format_args!("weft: {what}\n")));
     match replay(&args, &fabric) {
         Ok(outcome) => {
             outcome.inputs.iter().for_each(warn_of);
@@ -84,7 +84,7 @@ pub fn run(args: Args) -> ExitCode {
             if whole && outcome.report.totals.conserved { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(problem) => {
-            eprintln!("weft: {problem}");
+            super::say(format_args!("weft: {problem}\n"));
             let is_setup = matches!(problem, Problem::Setup(_) | Problem::Input { .. });
             ExitCode::from(if is_setup { 2 } else { 1 })
         }
@@ -124,7 +124,9 @@ fn replay(args: &Args, fabric: &Fabric) -> Result<Outcome<BufWriter<Aside>>, Pro
         let aside = output.writer.get_ref();
         aside.settle().map_err(|source| Problem::File { path: aside.path.clone(), source })?;
     }
-    print(&outcome.report, args.json).map_err(Problem::Print)?;
+    let report = &outcome.report;
+    let text = if args.json { format!("{}\n", report.ledger_json()) } else { tables(report) };
+    super::print(&text).map_err(Problem::Print)?;
     Ok(outcome)
 }
 
@@ -167,25 +169,17 @@ impl Drop for Aside {
     }
 }
 
-fn print(report: &Report, json: bool) -> io::Result<()> {
-    let text = if json { format!("{}\n", report.ledger_json()) } else { tables(report) };
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // The reader, `head` say, has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        printed => printed,
-    }
-}
-
 fn tables(report: &Report) -> String {
     let mut drops: Vec<_> = report.drops.iter().filter(|drop| drop.packets > 0).cloned().collect();
-    drops.sort_by(|a, b| b.packets.cmp(&a.packets).then_with(|| a.reason.cmp(&b.reason)));
+    table::most_first(&mut drops);
     format!("{}\n{}", table::ports(&report.ports, Some(&report.totals)), table::drops(&drops))
 }
 
 /// Says what was not as it should be with an input.
 fn warn_of(input: &InputSummary) {
     let InputSummary { port, recording, packets, snapped, back_in_time, trouble } = input;
-    let say = |what: std::fmt::Arguments<'_>| eprintln!("weft: {recording} ({port}): {what}");
+    let say =
+        |what: std::fmt::Arguments<'_>| super::say(format_args!("weft: {recording} ({port}): {what}\n"));
     if *snapped > 0 {
         say(format_args!(
             "of {snapped} of {packets} packets only the start was recorded (a snap length); they are replayed as \
@@ -200,23 +194,5 @@ fn warn_of(input: &InputSummary) {
     }
     if let Some(trouble) = trouble {
         say(format_args!("{trouble}; the {packets} packets before were replayed"));
-    }
-}
-
-/// The document can say more than the packet logic does yet, and nobody should believe in a wall that is not there.
-fn warn_of_what_is_not_enforced(fabric: &Fabric) {
-    for tenant in &fabric.tenants {
-        if !tenant.policy.rules.is_empty() || tenant.policy.default == checked::Verdict::Deny {
-            eprintln!(
-                "weft: tenant {}: this version checks policies but does not enforce them: all is allowed",
-                tenant.name
-            );
-        }
-        if tenant.qos.is_some() || tenant.endpoints.iter().any(|endpoint| endpoint.qos.is_some()) {
-            eprintln!(
-                "weft: tenant {}: this version checks qos but does not apply it: nothing is limited",
-                tenant.name
-            );
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! `weft run`: the switch of one host, in the foreground.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Stderr, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -53,29 +53,24 @@ pub fn run(args: Args) -> ExitCode {
     let fabric = match config::load(&args.fabric) {
         Ok(fabric) => fabric,
         Err(found) => {
-            eprint!("{found}");
+            super::say(found);
             return ExitCode::from(2);
         }
     };
-    eprint!("{}", fabric.warnings);
+    super::say(&fabric.warnings);
     let Some(host) = fabric.host(&args.host) else {
         let names: Vec<_> = fabric.hosts.iter().map(|host| host.name.to_string()).collect();
-        eprintln!(
-            "weft: {} has no host {}; its hosts are {}",
+        super::say(format_args!(
+            "weft: {} has no host {}; its hosts are {}\n",
             args.fabric.display(),
             args.host,
             names.join(", ")
-        );
+        ));
         return ExitCode::from(2);
     };
     match serve(&args, &fabric, host) {
-        Ok(conserved) => {
-            if conserved {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
-            }
-        }
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(problem) => {
             error!("{problem}");
             ExitCode::FAILURE
@@ -86,7 +81,7 @@ pub fn run(args: Args) -> ExitCode {
 /// Whether it ended as it was told to, with every packet accounted for.
 fn serve(args: &Args, fabric: &Fabric, host: HostIndex) -> Result<bool, Box<dyn std::error::Error>> {
     let instance = RuntimeDir::new(args.runtime_dir.as_deref()).claim(&args.host)?;
-    warn_of_what_is_not_enforced(fabric);
+    super::not_enforced(fabric).for_each(|what| warn!("{what}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(control(fabric, host, &instance))
 }
@@ -110,6 +105,7 @@ async fn control(
     let mut watch = tokio::time::interval(WATCH);
     watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
     info!(host = %fabric.hosts[host.0].name, version = crate::VERSION, api = %instance.api_socket().display(), "ready");
+    let mut api_ended = false;
     let signal = loop {
         tokio::select! {
             _ = interrupt.recv() => break Some("SIGINT"),
@@ -127,32 +123,27 @@ async fn control(
                 drop(answer.send(report));
             }
             served = &mut server => {
-                served?;
-                return Err("the API ended by itself".into());
+                let why = served.err().map(|error| error.to_string());
+                api_ended = true;
+                error!(why, "the API has ended by itself; the switch stops, for nobody could ask it anything");
+                break None;
             }
         }
     };
     info!(signal, "stopping");
+    // The API first: whoever asks from now on learns that the switch stops. It has ended before if it was the cause.
     drop((end, requests));
-    server.await?;
+    if !api_ended && let Err(error) = server.await {
+        warn!("{error}");
+    }
     let (report, ports) = switch.stop().await;
     let totals = report.totals;
     info!(rx = totals.rx, tx = totals.tx, drops = totals.drops, conserved = totals.conserved, "stopped");
-    println!("{}", report.ledger_json());
+    if let Err(error) = super::print(&format!("{}\n", report.ledger_json())) {
+        error!("standard output: {error}");
+    }
     ports.close();
     Ok(signal.is_some() && totals.conserved)
-}
-
-/// The document can say more than the switch does yet, and nobody should believe in a wall that is not there.
-fn warn_of_what_is_not_enforced(fabric: &Fabric) {
-    for tenant in &fabric.tenants {
-        if !tenant.policy.rules.is_empty() || tenant.policy.default == config::checked::Verdict::Deny {
-            warn!(tenant = %tenant.name, "this version checks policies but does not enforce them: all is allowed");
-        }
-        if tenant.qos.is_some() || tenant.endpoints.iter().any(|endpoint| endpoint.qos.is_some()) {
-            warn!(tenant = %tenant.name, "this version checks qos but does not apply it: nothing is limited");
-        }
-    }
 }
 
 fn log_to_stderr(format: LogFormat) {
@@ -160,11 +151,24 @@ fn log_to_stderr(format: LogFormat) {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| Heedless(std::io::stderr()))
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     match format {
         LogFormat::Text => logs.init(),
         LogFormat::Json => logs.json().init(),
+    }
+}
+
+/// Standard error, where a reader that is gone is no failure: who pipes the log away and quits stops no switch.
+struct Heedless(Stderr);
+
+impl Write for Heedless {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        Ok(self.0.write(line).unwrap_or(line.len()))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

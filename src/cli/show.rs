@@ -2,7 +2,7 @@
 
 pub(super) mod table;
 
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -29,7 +29,7 @@ pub struct Args {
 /// Which running switch a command speaks to.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Target {
-    /// The folder of the switches' sockets [default: /run/weft for root, else $XDG_RUNTIME_DIR/weft]
+    /// The folder of the switches' sockets [default: $XDG_RUNTIME_DIR/weft, or /run/weft]
     #[arg(long, value_name = "DIR", global = true)]
     pub runtime_dir: Option<PathBuf>,
     /// The host whose switch to ask, where several run
@@ -84,10 +84,10 @@ enum What {
 
 /// Asks the switch and prints its answer.
 pub fn run(args: Args) -> ExitCode {
-    match answer(&args).and_then(|text| print(&text)) {
+    match answer(&args).and_then(|text| Ok(super::print(&text)?)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("weft: {error}");
+            super::say(format_args!("weft: {error}\n"));
             ExitCode::FAILURE
         }
     }
@@ -98,14 +98,6 @@ fn answer(args: &Args) -> Result<String, ShowError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let report = runtime.block_on(async { Client::connect(&socket).await?.report().await })?;
     render(&args.what, report, args.json)
-}
-
-fn print(text: &str) -> Result<(), ShowError> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // The reader, `head` say, has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        printed => Ok(printed?),
-    }
 }
 
 /// Why nothing is shown.
@@ -144,7 +136,7 @@ fn render(what: &What, report: Report, json: bool) -> Result<String, ShowError> 
         What::Drops { reason, all } => {
             let mut rows = Rows::of(report.drops, reason, &host, "drop reason", "drops --all")?;
             rows.0.retain(|drop| *all || reason.is_some() || drop.packets > 0);
-            rows.0.sort_by(|a, b| b.packets.cmp(&a.packets).then_with(|| a.reason.cmp(&b.reason)));
+            table::most_first(&mut rows.0);
             rows.print(json, table::drops)
         }
         What::Workers => Rows(report.workers).print(json, table::workers),

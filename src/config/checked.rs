@@ -65,7 +65,7 @@ pub struct Host {
 /// A host's worker threads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Workers {
-    /// The cores, one worker each, none twice. Empty: one worker, on the first core that the process may use.
+    /// The cores, one worker each, none twice. Empty: one worker, on whatever core the system gives it.
     pub cores: Vec<usize>,
     /// What a worker does that has no work.
     pub poll: Poll,

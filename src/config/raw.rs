@@ -50,7 +50,7 @@ pub struct Host {
     pub name: Located<HostName>,
     /// The address of the host's tunnel end; one of its uplinks' addresses, if it has uplinks. IPv4.
     pub vtep: Located<Address>,
-    /// The worker threads. Default: one, on the first core that the process may use.
+    /// The worker threads. Default: one, on whatever core the system gives it.
     pub workers: Option<Located<Workers>>,
     /// Memory for packets and sessions.
     pub memory: Option<Located<Memory>>,
@@ -63,7 +63,7 @@ pub struct Host {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Workers {
-    /// The cores, one worker each. Default: one worker, on the first core that the process may use.
+    /// The cores, one worker each. Default: one worker, on whatever core the system gives it.
     #[serde(default)]
     #[schemars(inner(range(max = 1023)))]
     pub cores: List<u16>,

@@ -1,6 +1,7 @@
 //! The control side of the switch: off the workers' cores, and never in a packet's way.
 
 pub mod api;
+pub mod buffers;
 pub mod compile;
 pub mod observe;
 pub mod runtime_dir;

@@ -217,7 +217,7 @@ pub enum RuntimeDirError {
         hosts: Vec<String>,
     },
     /// The system refused.
-    #[error("{path}: {source}", path = path.display())]
+    #[error("{path}: {source}; make it this user's, or give another folder with --runtime-dir", path = path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,

@@ -1,6 +1,10 @@
 //! The running switch: its devices, its worker threads, and the letters to and from them.
 
-use std::sync::Arc;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -8,6 +12,7 @@ use thiserror::Error;
 use tracing::{info, warn};
 use weft_pipelines::{Epoch, Mac, PortId, WorkerId};
 
+use super::buffers::{Buffers, DESCRIPTORS, TooLittle};
 use super::compile::{self, Compiled, PortPlan};
 use super::observe::{self, Observation};
 use super::runtime_dir::Instance;
@@ -23,15 +28,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_micros(200);
 /// How long workers may take to finish what they hand each other when the switch stops.
 const FINISH: Duration = Duration::from_secs(1);
-/// Bytes of the packets that fit a buffer, where no uplink's MTU asks for more.
-const DATA_ROOM: usize = 2048;
-/// Bytes that an inner or outer frame has beyond its IP packet: Ethernet and a tag.
-const LINK_OVERHEAD: usize = 18;
-/// What a buffer takes beyond its data: the mbuf, its headroom and the pool's own header.
-const BUFFER_OVERHEAD: usize = 128 + 128 + 64;
-/// Buffers that one port can hold in its rings.
-const BUFFERS_PER_PORT: u64 = 1024;
-
 /// A running switch.
 pub struct Switch {
     compiled: Compiled,
@@ -43,6 +39,8 @@ pub struct Switch {
     links: Vec<bool>,
     mempool: Mempool,
     started: Instant,
+    /// The number of the last question to the workers.
+    asked: u64,
 }
 
 /// The ports of a switch that has stopped.
@@ -64,7 +62,7 @@ impl Ports {
 
 struct Handle {
     mailbox: Arc<Mailbox>,
-    thread: JoinHandle<Result<Standing, dpdk::Error>>,
+    thread: JoinHandle<Standing>,
 }
 
 /// Why the switch does not start.
@@ -87,25 +85,21 @@ pub enum StartError {
     #[error(transparent)]
     TooMany(#[from] compile::TooMany),
     /// The memory is too small.
-    #[error(
-        "memory: {size} MiB hold {buffers} packet buffers; {ports} ports need {needed}: set the host's memory.size \
-         to {wanted}MiB or more"
-    )]
-    Memory {
-        /// What the document gives, in MiB.
-        size: u64,
-        /// The buffers that fit.
-        buffers: u64,
-        /// The ports of the host.
-        ports: u64,
-        /// The buffers that they need.
-        needed: u64,
-        /// What would be enough, in MiB.
-        wanted: u64,
+    #[error(transparent)]
+    TooLittle(#[from] TooLittle),
+    /// A folder for an endpoint's socket.
+    #[error("port {port}: {folder}: {source}", folder = folder.display())]
+    Folder {
+        /// The port's name.
+        port: String,
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: io::Error,
     },
     /// A thread.
     #[error("a worker thread: {0}")]
-    Thread(#[from] std::io::Error),
+    Thread(#[from] io::Error),
 }
 
 impl Switch {
@@ -117,8 +111,11 @@ impl Switch {
     pub fn start(fabric: &Fabric, host: HostIndex, instance: &Instance) -> Result<Self, StartError> {
         let this = &fabric.hosts[host.0];
         let plans = compile::ports(fabric, host);
-        let eal = Eal::init(&environment(this, &plans)).map_err(Box::new)?;
-        let buffers = Buffers::new(this, plans.len() as u64)?;
+        let buffers = Buffers::new(fabric, host)?;
+        let control = off_the_workers(&dpdk::usable_cores(), &this.workers.cores);
+        // Workers have their own cores to themselves: this thread and those that it and DPDK start stay off them.
+        dpdk::keep_to(&control)?;
+        let eal = Eal::init(&environment(this, &plans, instance, control)).map_err(Box::new)?;
         info!(
             dpdk = Eal::version(),
             hugepages = eal.hugepages_used(),
@@ -154,6 +151,7 @@ impl Switch {
             cores,
             ports,
             mempool,
+            asked: 0,
         };
         switch.employ(&eal)?;
         Ok(switch)
@@ -196,8 +194,10 @@ impl Switch {
     /// Returns the last report, and the ports, to be closed: what goes wrong with a device then costs no ledger.
     pub async fn stop(mut self) -> (Report, Ports) {
         self.watch_links();
-        for worker in &self.workers {
-            tell(worker, Mail::Finish);
+        for (index, worker) in self.workers.iter().enumerate() {
+            if worker.mailbox.send(Mail::Finish).is_err() {
+                warn!("{}", Silent { worker: index });
+            }
         }
         let deadline = Instant::now() + FINISH;
         while Instant::now() < deadline {
@@ -215,28 +215,44 @@ impl Switch {
                 }
             }
         }
-        let mut standings = Vec::with_capacity(self.workers.len());
-        for worker in std::mem::take(&mut self.workers) {
-            tell(&worker, Mail::End);
-            let ended = worker.thread.join();
-            standings.push(match ended {
-                Ok(Ok(standing)) => standing,
-                Ok(Err(error)) => {
-                    warn!("a worker ended early: {error}");
-                    Standing::new(&self.snapshot)
-                }
-                Err(_) => {
-                    warn!("a worker panicked; what it counted is lost");
-                    Standing::new(&self.snapshot)
-                }
-            });
-        }
-        (self.observe(&standings), Ports { ports: self.ports, mempool: self.mempool })
+        let ended = self.dismiss();
+        let whole = ended.iter().all(Option::is_some);
+        let unknown = || Standing::new(&self.snapshot);
+        let standings: Vec<_> = ended.into_iter().map(|standing| standing.unwrap_or_else(unknown)).collect();
+        let mut report = self.observe(&standings);
+        // What a lost worker counted is missing, and should the rest add up that is chance.
+        report.totals.conserved &= whole;
+        (report, Ports { ports: std::mem::take(&mut self.ports), mempool: self.mempool.clone() })
     }
 
-    /// Starts the workers.
+    /// Ends the workers, and returns how they stood at the end; `None` of one that is lost.
+    fn dismiss(&mut self) -> Vec<Option<Standing>> {
+        let workers = std::mem::take(&mut self.workers);
+        let deadline = Instant::now() + PATIENCE;
+        let end = |(index, worker): (usize, Handle)| {
+            let mut told = false;
+            while !worker.thread.is_finished() {
+                // A mailbox can be full of what a worker had no time for; it is tried again then.
+                told = told || worker.mailbox.send(Mail::End).is_ok();
+                if Instant::now() >= deadline {
+                    warn!(worker = index, "does not end; what it counted is lost, and its ports stay open");
+                    return None;
+                }
+                std::thread::sleep(LOOK);
+            }
+            let standing = worker.thread.join();
+            if standing.is_err() {
+                warn!(worker = index, "panicked; what it counted is lost");
+            }
+            standing.ok()
+        };
+        workers.into_iter().enumerate().map(end).collect()
+    }
+
+    /// Starts the workers, and waits until all are at work.
     fn employ(&mut self, eal: &Eal) -> Result<(), StartError> {
         let count = self.cores.len();
+        let (at_work, ready) = mpsc::channel();
         let clock = Clock::new(dpdk::tsc, dpdk::tsc_hz(eal));
         for (index, (outgoing, incoming)) in rings::<Mbuf>(count).into_iter().enumerate() {
             let id = WorkerId(index as u16);
@@ -256,19 +272,31 @@ impl Switch {
             let outputs = Outputs::new(&self.snapshot, queues, outgoing, Box::new(self.mempool.clone()));
             let (snapshot, worker_mailbox, poll) = (self.snapshot.clone(), mailbox.clone(), self.poll);
             let (eal, core) = (eal.clone(), self.cores[index]);
+            let at_work = at_work.clone();
             let work = move || {
                 let registered = match core {
-                    Some(core) => dpdk::pin_and_register(&eal, core)?,
-                    None => dpdk::register(&eal)?,
+                    Some(core) => dpdk::pin_and_register(&eal, core),
+                    None => dpdk::register(&eal),
                 };
+                let (registered, ready) = match registered {
+                    Ok(guard) => (Some(guard), Ok(())),
+                    Err(error) => (None, Err(error)),
+                };
+                // Who waits for it is there, or has given up because of another worker, and ends this one.
+                let _ = at_work.send(ready);
+                drop(at_work);
                 let mailbox = worker_mailbox;
                 let worker = Worker { id, snapshot, inputs, incoming, outputs, mailbox, clock, poll };
                 let standing = worker.run();
                 drop(registered);
-                Ok(standing)
+                standing
             };
             let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(work)?;
             self.workers.push(Handle { mailbox, thread });
+        }
+        drop(at_work);
+        for ready in ready {
+            ready.map_err(Box::new)?;
         }
         Ok(())
     }
@@ -288,25 +316,39 @@ impl Switch {
 
     /// How every worker stands.
     async fn standings(&mut self) -> Result<Vec<Standing>, Silent> {
-        for worker in &self.workers {
-            tell(worker, Mail::Report(Box::new(Standing::new(&self.snapshot))));
+        self.asked += 1;
+        for (index, worker) in self.workers.iter().enumerate() {
+            let standing = Standing { asked: self.asked, ..Standing::new(&self.snapshot) };
+            let letter = Mail::Report(Box::new(standing));
+            worker.mailbox.send(letter).map_err(|_| Silent { worker: index })?;
         }
         let deadline = Instant::now() + PATIENCE;
         let mut standings = Vec::with_capacity(self.workers.len());
         for (index, worker) in self.workers.iter().enumerate() {
             loop {
                 match worker.mailbox.reply() {
-                    Some(Reply::Standing(standing)) => {
+                    Some(Reply::Standing(standing)) if standing.asked == self.asked => {
                         standings.push(*standing);
                         break;
                     }
+                    // The answer to a question that was given up.
+                    Some(Reply::Standing(_)) => {}
                     Some(Reply::Retired(snapshot)) => drop(snapshot),
-                    None if Instant::now() < deadline => tokio::time::sleep(LOOK).await,
+                    None if Instant::now() < deadline && !worker.thread.is_finished() => {
+                        tokio::time::sleep(LOOK).await;
+                    }
                     None => return Err(Silent { worker: index }),
                 }
             }
         }
         Ok(standings)
+    }
+}
+
+impl Drop for Switch {
+    /// Of a switch that was not stopped the workers end all the same: they would keep its devices open.
+    fn drop(&mut self) {
+        self.dismiss();
     }
 }
 
@@ -317,41 +359,18 @@ pub struct Silent {
     worker: usize,
 }
 
-fn tell(worker: &Handle, mail: Mail) {
-    // A mailbox is full only when the worker does not answer, which waiting for the answer finds out.
-    if worker.mailbox.send(mail).is_err() {
-        warn!("a worker does not take its letters");
-    }
+/// The cores of `usable` that no worker has to itself; all of them where none is left.
+fn off_the_workers(usable: &[usize], workers: &[usize]) -> Vec<usize> {
+    let left: Vec<usize> = usable.iter().copied().filter(|core| !workers.contains(core)).collect();
+    if left.is_empty() { usable.to_vec() } else { left }
 }
 
-/// Packet buffers: how many, and of what size.
-struct Buffers {
-    count: u64,
-    data_room: usize,
-}
-
-impl Buffers {
-    /// As many as fit three quarters of the memory; the rest is for rings and what the drivers need.
-    fn new(host: &checked::Host, ports: u64) -> Result<Self, StartError> {
-        let largest = host.uplinks.iter().map(|uplink| usize::from(uplink.mtu) + LINK_OVERHEAD).max();
-        let data_room = largest.unwrap_or_default().max(DATA_ROOM);
-        let buffer = (data_room + BUFFER_OVERHEAD) as u64;
-        let count = host.memory.size * 3 / 4 / buffer;
-        let needed = (ports + 1) * BUFFERS_PER_PORT;
-        if count < needed {
-            return Err(StartError::Memory {
-                size: host.memory.size >> 20,
-                buffers: count,
-                ports,
-                needed,
-                wanted: (needed * buffer * 4 / 3).div_ceil(1 << 20),
-            });
-        }
-        Ok(Self { count: count.min(u64::from(u32::MAX)), data_room })
-    }
-}
-
-fn environment(host: &checked::Host, plans: &[PortPlan<'_>]) -> EalOptions {
+fn environment(
+    host: &checked::Host,
+    plans: &[PortPlan<'_>],
+    instance: &Instance,
+    cores: Vec<usize>,
+) -> EalOptions {
     let devices = plans.iter().filter_map(|plan| match plan {
         PortPlan::Uplink(uplink) => Some(&uplink.device),
         PortPlan::Guest { endpoint, .. } => match &endpoint.attach {
@@ -360,7 +379,7 @@ fn environment(host: &checked::Host, plans: &[PortPlan<'_>]) -> EalOptions {
         },
     });
     EalOptions {
-        name: format!("weft-{}-{}", host.name, std::process::id()),
+        name: format!("weft-{}", host.name),
         memory_bytes: host.memory.size,
         hugepages: match host.memory.hugepages {
             checked::Hugepages::Auto => dpdk::Hugepages::Auto,
@@ -368,12 +387,16 @@ fn environment(host: &checked::Host, plans: &[PortPlan<'_>]) -> EalOptions {
             checked::Hugepages::Off => dpdk::Hugepages::Off,
         },
         pci: devices.filter_map(|device| pci_address(device)).collect(),
+        cores,
+        // The instance's own, so that what a killed switch leaves is used again and not added to.
+        runtime_dir: Some(instance.dir().to_owned()),
         ..EalOptions::default()
     }
 }
 
 fn open(eal: &Eal, mempool: &Mempool, instance: &Instance, plan: &PortPlan<'_>) -> Result<Port, StartError> {
-    let options = PortOptions::new(mempool);
+    let options =
+        PortOptions { rx_descriptors: DESCRIPTORS, tx_descriptors: DESCRIPTORS, ..PortOptions::new(mempool) };
     let opened = match plan {
         PortPlan::Uplink(uplink) => {
             let options = PortOptions { mtu: Some(uplink.mtu), ..options };
@@ -386,7 +409,13 @@ fn open(eal: &Eal, mempool: &Mempool, instance: &Instance, plan: &PortPlan<'_>) 
                     checked::VhostMode::Server => dpdk::VhostMode::Server,
                     checked::VhostMode::Client => dpdk::VhostMode::Client,
                 };
-                VhostUser { path: instance.socket(path), mode, queues: *queues }.open(eal, &options)
+                let path = instance.socket(path);
+                make_folder(instance, &path).map_err(|(folder, source)| StartError::Folder {
+                    port: plan.name(),
+                    folder,
+                    source,
+                })?;
+                VhostUser { path, mode, queues: *queues }.open(eal, &options)
             }
         },
     };
@@ -397,4 +426,25 @@ fn open(eal: &Eal, mempool: &Mempool, instance: &Instance, plan: &PortPlan<'_>) 
     })?;
     info!(port = plan.name(), device = port.name(), driver = port.driver(), mac = %Mac(port.mac()), "opened");
     Ok(port)
+}
+
+/// Makes the folder of a socket, where that is in the instance's own; others have to be there.
+fn make_folder(instance: &Instance, socket: &Path) -> Result<(), (PathBuf, io::Error)> {
+    let Some(folder) = socket.parent().filter(|folder| folder.starts_with(instance.dir())) else {
+        return Ok(());
+    };
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|source| (folder.to_owned(), source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_control_thread_leaves_the_workers_their_cores() {
+        assert_eq!(off_the_workers(&[0, 1, 2], &[1]), [0, 2]);
+        assert_eq!(off_the_workers(&[0, 1], &[]), [0, 1]);
+        assert_eq!(off_the_workers(&[0, 1], &[1, 0]), [0, 1]);
+    }
 }

@@ -20,8 +20,12 @@ pub struct Wants {
     pub pci_devices: Vec<String>,
     /// DPDK's virtual devices with their arguments, as `net_tap0,iface=db1`.
     pub vdevs: Vec<String>,
-    /// Endpoints' vhost-user sockets; relative ones are in the instance's folder.
+    /// Why the memory is too little for the host's ports, and what would be enough, in MiB.
+    pub too_little_memory: Option<(String, u64)>,
+    /// Endpoints' vhost-user sockets that the switch makes; relative ones are in the instance's folder.
     pub socket_paths: Vec<PathBuf>,
+    /// Endpoints' vhost-user sockets that their guests make.
+    pub guest_sockets: Vec<PathBuf>,
 }
 
 impl Wants {

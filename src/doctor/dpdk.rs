@@ -43,7 +43,7 @@ fn drivers(case: &Case, dir: &str) -> Vec<Finding> {
     };
     let wants = case.wants();
     let mut needed: Vec<&str> = wants.vdevs.iter().map(|vdev| vdevs::driver(vdev)).collect();
-    if !wants.socket_paths.is_empty() {
+    if !(wants.socket_paths.is_empty() && wants.guest_sockets.is_empty()) {
         needed.push("net_vhost");
     }
     needed.sort_unstable();

@@ -102,7 +102,9 @@ impl Fake {
             hugepages: Hugepages::Auto,
             pci_devices: vec![NIC.into()],
             vdevs: vec!["net_tap0,iface=db1".into()],
+            too_little_memory: None,
             socket_paths: vec!["web1.sock".into()],
+            guest_sockets: Vec::new(),
         }
     }
 

@@ -29,7 +29,8 @@ fn locked_memory(case: &Case) -> Finding {
 }
 
 fn open_files(case: &Case) -> Finding {
-    let guests = case.wants().socket_paths.len() as u64;
+    let wants = case.wants();
+    let guests = (wants.socket_paths.len() + wants.guest_sockets.len()) as u64;
     let needed = FILES_AT_REST + FILES_A_GUEST * guests;
     let soft = soft(case, "Max open files");
     let text = text(soft, |files| files.to_string());

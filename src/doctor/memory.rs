@@ -9,6 +9,9 @@ const NODES: &str = "/sys/devices/system/node";
 pub(super) fn check(case: &Case) -> Vec<Finding> {
     let pools = pools(case);
     let mut findings = vec![hugepages(case, &pools), mount(case)];
+    if let Some((why, wanted)) = case.wants().too_little_memory {
+        findings.push(Finding::error("buffers", why, format!("memory: {{ size: {wanted}MiB }}")));
+    }
     findings.extend(available(case, &pools));
     findings.push(nodes(case));
     findings

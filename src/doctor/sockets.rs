@@ -6,6 +6,8 @@ use super::{Case, Finding};
 use crate::control::api::{Tenancy, tenancy};
 use crate::control::runtime_dir::RuntimeDir;
 
+/// The API's socket in an instance's folder.
+const API: &str = "api.sock";
 /// The longest path of a unix socket, in bytes (unix(7), less the NUL).
 const LONGEST: usize = 107;
 
@@ -42,7 +44,7 @@ fn instances(case: &Case, root: &Path) -> Finding {
 fn paths(case: &Case, root: &Path) -> Vec<Finding> {
     let Some(host) = &case.host else { return Vec::new() };
     let instance = root.join(host);
-    let api = std::iter::once(PathBuf::from("api.sock"));
+    let api = std::iter::once(PathBuf::from(API));
     let sockets: Vec<PathBuf> =
         api.chain(case.wants().socket_paths).map(|path| instance.join(path)).collect();
     let findings: Vec<Finding> = sockets.iter().filter_map(|path| place(case, &instance, path)).collect();
@@ -60,15 +62,26 @@ fn place(case: &Case, instance: &Path, path: &Path) -> Option<Finding> {
         let seen = format!("{shown} has {length} bytes, a socket's path has {LONGEST} at most");
         return Some(Finding::error("sockets", seen, "choose a shorter --runtime-dir"));
     }
-    if tenancy(&case.probe.path(path)).is_ok_and(|who| who == Tenancy::Foreign) {
+    let tenancy = tenancy(&case.probe.path(path)).ok();
+    // The API's is looked at with the instances.
+    if tenancy == Some(Tenancy::Live) && *path != instance.join(API) {
+        let seen = format!("{shown} is served by another process");
+        return Some(Finding::error("sockets", seen, format!("fuser -v {shown}   # shows which")));
+    }
+    if tenancy == Some(Tenancy::Foreign) {
         let seen = format!("{shown} is there and no socket");
         return Some(Finding::error("sockets", seen, format!("mv {shown} {shown}.old")));
     }
-    // The instance's folder is made at the start; others have to be there.
-    let parent =
-        path.parent().filter(|parent| !parent.starts_with(instance) && !case.probe.exists(parent))?;
-    let seen = format!("{} is not there, for {shown}", parent.display());
-    Some(Finding::error("sockets", seen, format!("mkdir -p {}", parent.display())))
+    // The instance's folder, and those in it, are made at the start; others have to be there.
+    let parent = path.parent().filter(|parent| !parent.starts_with(instance))?;
+    let folder = parent.display();
+    if !case.probe.exists(parent) {
+        let seen = format!("{folder} is not there, for {shown}");
+        return Some(Finding::error("sockets", seen, format!("mkdir -p {folder}")));
+    }
+    let seen = || format!("{folder} cannot be written to, for {shown}");
+    (!case.probe.may_make_files(parent))
+        .then(|| Finding::error("sockets", seen(), format!("chmod u+rwx {folder}")))
 }
 
 #[cfg(test)]
@@ -103,6 +116,17 @@ mod tests {
         let fake = Fake::healthy().without("/run").file("/run", "a file");
         let finding = only(check(&case(&fake, None)), "runtime-dir");
         assert_eq!(finding.level, Level::Error);
+    }
+
+    #[test]
+    fn a_guest_s_socket_that_another_serves_is_an_error() {
+        let fake = Fake::healthy().dir("/srv");
+        let _listener = UnixListener::bind(fake.probe().path("/srv/web1.sock")).unwrap();
+        let finding = with_socket(&fake, "/srv/web1.sock");
+        assert_eq!(
+            (finding.level, finding.seen.as_str()),
+            (Level::Error, "/srv/web1.sock is served by another process")
+        );
     }
 
     #[test]

@@ -66,6 +66,10 @@ impl Device {
             if port.is_none() && is_pci(name) {
                 return Err(Error::NotAllowed(name.to_owned()));
             }
+            if ret == -rustix::io::Errno::FAULT.raw_os_error() && port.is_none() {
+                // What the bus says whose drivers all were asked whether they know the name.
+                return Err(Error::NoDriver(name.to_owned()));
+            }
             if ret < 0 && port.is_none() {
                 return Err(failed(text, "attach it")(Reason::returned(ret)));
             }

@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 use std::ffi::{CStr, CString, c_char};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
 use super::error::Reason;
-use super::{Error, Hugepages, log};
+use super::{Error, Hugepages, log, usable_cores};
 
 /// How the environment is started.
 #[derive(Clone, Debug)]
@@ -27,6 +27,10 @@ pub struct EalOptions {
     pub cores: Vec<usize>,
     /// What DPDK logs.
     pub log_level: LogLevel,
+    /// Where DPDK's own folder `dpdk/NAME` is made, which has to be there; DPDK's choice if `None`.
+    ///
+    /// It is removed at the end. What a killed process leaves is empty, and used again by one of the same name.
+    pub runtime_dir: Option<PathBuf>,
 }
 
 impl Default for EalOptions {
@@ -38,6 +42,7 @@ impl Default for EalOptions {
             pci: Vec::new(),
             cores: Vec::new(),
             log_level: LogLevel::default(),
+            runtime_dir: None,
         }
     }
 }
@@ -100,16 +105,25 @@ impl Eal {
     pub fn init(options: &EalOptions) -> Result<Self, Error> {
         static STARTED: AtomicBool = AtomicBool::new(false);
 
+        let pci_devices = Path::new("/sys/bus/pci/devices");
         let hugepages = options.hugepages.decide(options.memory_bytes)?;
-        let arguments = arguments(options, hugepages, &usable_cores(options))?;
+        if let Some(absent) = options.pci.iter().find(|address| !pci_devices.join(address).exists()) {
+            return Err(Error::NoPci(absent.clone()));
+        }
+        let cores = if options.cores.is_empty() { usable_cores() } else { options.cores.clone() };
+        let arguments = arguments(options, hugepages, &cores)?;
         if STARTED.swap(true, Ordering::SeqCst) {
             return Err(Error::AlreadyStarted);
         }
+        if let Some(folder) = &options.runtime_dir {
+            name_runtime_dir(folder)?;
+        }
         let (started, start) = mpsc::channel();
         let (end, ended) = mpsc::channel();
+        let own_place = options.runtime_dir.is_some();
         let thread = std::thread::Builder::new()
             .name("weft-eal".into())
-            .spawn(move || main_thread(arguments, &started, &ended))
+            .spawn(move || main_thread(arguments, own_place, &started, &ended))
             .map_err(Error::Thread)?;
         match start.recv() {
             Ok(Ok(())) => {}
@@ -212,6 +226,7 @@ impl Drop for Inner {
 /// What DPDK's main thread does: start, wait, clean up.
 fn main_thread(
     arguments: Vec<CString>,
+    own_place: bool,
     started: &mpsc::Sender<Result<(), Reason>>,
     ended: &mpsc::Receiver<End>,
 ) {
@@ -233,19 +248,23 @@ fn main_thread(
         // SAFETY: nothing is left that uses the environment: all that does holds an `Eal`.
         unsafe { dpdk_sys::rte_eal_cleanup() };
         // Only if empty, which it is: nothing is shared with other processes.
-        let _ = std::fs::remove_dir(directory);
+        let _ = std::fs::remove_dir(&directory);
+        if own_place {
+            let _ = directory.parent().map(std::fs::remove_dir);
+        }
     }
 }
 
-/// The cores for DPDK's own threads.
-fn usable_cores(options: &EalOptions) -> Vec<usize> {
-    if !options.cores.is_empty() {
-        return options.cores.clone();
+/// Tells DPDK where to make its folder: by the variable that systemd sets for its services, and in no other way.
+fn name_runtime_dir(folder: &Path) -> Result<(), Error> {
+    // Of the threads that there are only this one could start others, so what is counted stays true.
+    let alone = std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1);
+    if !alone {
+        return Err(Error::Threads);
     }
-    match rustix::thread::sched_getaffinity(None) {
-        Ok(set) => (0..rustix::thread::CpuSet::MAX_CPU).filter(|&core| set.is_set(core)).collect(),
-        Err(_) => vec![0],
-    }
+    // SAFETY: no other thread is there to read or write the environment meanwhile.
+    unsafe { std::env::set_var("RUNTIME_DIRECTORY", folder) };
+    Ok(())
 }
 
 /// The command line that says all of this to DPDK.

@@ -33,6 +33,21 @@ pub enum Error {
         /// Memory in free hugepages.
         free_mib: u64,
     },
+    /// More memory is asked for than the machine has.
+    #[error(
+        "{wanted_mib} MiB of memory are asked for, and this machine gives {total_mib} MiB at most: ask for less"
+    )]
+    Memory {
+        /// Memory asked for.
+        wanted_mib: u64,
+        /// Memory that the machine has, or the control group gets.
+        total_mib: u64,
+    },
+    /// The folder for DPDK's own files can't be given to it.
+    #[error(
+        "DPDK takes the folder for its own files from the environment, which is changed only before there are other threads"
+    )]
+    Threads,
     /// The environment did not start.
     #[error("DPDK's environment did not start: {0}")]
     Start(Reason),
@@ -56,6 +71,14 @@ pub enum Error {
     /// A port is open on this device already.
     #[error("device {0:?} is in use by another port: a device serves one port, and vdev names are unique")]
     InUse(String),
+    /// No driver takes the device for its own.
+    #[error(
+        "device {0:?} is none of DPDK's: a PCI address is written as 0000:3b:00.0, and other devices begin with their driver's name, as net_tap0, net_af_packet0 or net_memif0"
+    )]
+    NoDriver(String),
+    /// There is no such PCI device.
+    #[error("there is no PCI device {0} (`lspci -D` shows those that are there)")]
+    NoPci(String),
     /// A PCI device that was not allowed when the environment started.
     #[error(
         "PCI device {0} is unknown to DPDK: it must be listed when the switch starts, and be bound to vfio-pci (dpdk-devbind.py --bind=vfio-pci {0}) unless its driver is bifurcated"
@@ -84,6 +107,14 @@ pub enum Error {
     /// Somebody listens on the socket of a vhost-user port.
     #[error("socket {0} is served by another process: stop it, or choose another path")]
     SocketServed(PathBuf),
+    /// The socket's folder cannot be used.
+    #[error("socket {path}: its folder cannot be written to: {source}")]
+    SocketFolder {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// What is at the path of a vhost-user port's socket is no socket.
     #[error("{0} exists and is no socket: it is left alone; choose another path")]
     NoSocket(PathBuf),

@@ -67,6 +67,21 @@ unsafe extern "C" fn flush_cache(pool: *mut dpdk_sys::rte_mempool, lcore: *mut c
     }
 }
 
+/// The cores that the calling thread may use.
+pub fn usable_cores() -> Vec<usize> {
+    match rustix::thread::sched_getaffinity(None) {
+        Ok(set) => (0..rustix::thread::CpuSet::MAX_CPU).filter(|&core| set.is_set(core)).collect(),
+        Err(_) => vec![0],
+    }
+}
+
+/// Keeps the calling thread, and those it starts from now on, to `cores`.
+pub fn keep_to(cores: &[usize]) -> std::io::Result<()> {
+    let mut set = rustix::thread::CpuSet::new();
+    cores.iter().filter(|core| **core < rustix::thread::CpuSet::MAX_CPU).for_each(|core| set.set(*core));
+    Ok(rustix::thread::sched_setaffinity(None, &set)?)
+}
+
 fn lcore_id() -> u32 {
     // SAFETY: reads a thread-local variable.
     unsafe { dpdk_sys::rte_lcore_id() }

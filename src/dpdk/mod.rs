@@ -19,7 +19,7 @@ pub use eal::{Eal, EalOptions, LogLevel};
 pub use error::Error;
 pub use ethdev::{Port, PortOptions, PortStats, RxQueue, TxQueue};
 pub use hugepages::Hugepages;
-pub use lcore::{LcoreGuard, pin_and_register, register, tsc, tsc_hz};
+pub use lcore::{LcoreGuard, keep_to, pin_and_register, register, tsc, tsc_hz, usable_cores};
 pub use mbuf::{BURST, Burst, Mbuf, free_bulk};
 pub use mempool::Mempool;
 pub use vhost::{VhostMode, VhostUser};

@@ -45,6 +45,7 @@ impl VhostUser {
         let path = self.checked_path()?;
         if self.mode == VhostMode::Server {
             remove_stale(&self.path)?;
+            writable_folder(&self.path)?;
         }
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let client = u8::from(self.mode == VhostMode::Client);
@@ -67,6 +68,14 @@ impl VhostUser {
         }
         Ok(path)
     }
+}
+
+/// Looks whether the socket can be made: DPDK says nothing of use when it cannot.
+fn writable_folder(path: &Path) -> Result<(), Error> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    rustix::fs::access(folder, access)
+        .map_err(|errno| Error::SocketFolder { path: path.to_owned(), source: errno.into() })
 }
 
 /// Removes the socket at `path` if nobody listens on it.

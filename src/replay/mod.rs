@@ -274,6 +274,7 @@ impl<W: Write> Run<'_, W> {
             held: neighbors.held(hop) as u64,
         };
         let standing = Standing {
+            asked: 0,
             counters,
             work: Work { packets: self.packets, epoch: snapshot.epoch.0, ..Work::default() },
             neighbors: (0..snapshot.hops.len()).map(|hop| neighbor(HopId(hop as u16))).collect(),

@@ -77,6 +77,8 @@ impl Mailbox {
 /// How a worker stands, between two bursts. Made by the control thread, filled by the worker.
 #[derive(Clone, Debug, Default)]
 pub struct Standing {
+    /// The number of the question that it answers, which the worker leaves as it is.
+    pub asked: u64,
     /// What it counted, its ports' transmissions included.
     pub counters: Counters,
     /// The work itself.
@@ -122,6 +124,7 @@ impl Standing {
     pub fn new(snapshot: &Snapshot) -> Self {
         let unknown = Neighbor { state: neighbor::State::Unresolved, mac: None, held: 0 };
         Self {
+            asked: 0,
             counters: Counters::new(snapshot.ports.len(), snapshot.tenants, snapshot.tunnels.len()),
             work: Work::default(),
             neighbors: vec![unknown; snapshot.hops.len()],

@@ -15,7 +15,7 @@ use weft_pipelines::{BURST, Frame, HopId, Plane, PortId, Reason, Snapshot, Worke
 
 pub use clock::Clock;
 pub use mail::{Mail, Mailbox, Neighbor, Reply, Standing, Work};
-pub use outputs::{Incoming, Outgoing, Outputs, rings};
+pub use outputs::{Incoming, Outgoing, Outputs, RING, rings};
 pub use pace::{Pace, Poll};
 pub use port::{Pool, Receive, Transmit};
 

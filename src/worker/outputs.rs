@@ -7,7 +7,7 @@ use weft_pipelines::{BURST, Burst, Counters, Frame, Handed, PortId, Reason, Sink
 use super::port::{Pool, Transmit};
 
 /// Packets that fit a ring between two workers.
-const RING: usize = 1024;
+pub const RING: usize = 1024;
 
 /// The sending ends of the rings to the other workers, by worker; `None` for itself.
 pub type Outgoing<F> = Vec<Option<Producer<Handed<F>>>>;

@@ -136,7 +136,7 @@ impl Host {
 
 /// What a worker took in and made is what it sent, dropped, consumed or handed over.
 fn assert_balanced(standing: &Standing) {
-    let Standing { counters, work, neighbors } = standing;
+    let Standing { counters, work, neighbors, .. } = standing;
     let sum = |count: fn(&weft_pipelines::counters::PortCounters) -> u64| {
         counters.ports.iter().map(count).sum::<u64>()
     };

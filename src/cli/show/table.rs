@@ -153,6 +153,11 @@ pub(super) fn tunnels(tunnels: &[TunnelReport]) -> String {
     table.or("no tunnels: no other host is known")
 }
 
+/// Puts the reasons with the most packets first.
+pub fn most_first(drops: &mut [DropReport]) {
+    drops.sort_by(|a, b| b.packets.cmp(&a.packets).then_with(|| a.reason.cmp(&b.reason)));
+}
+
 pub(in crate::cli) fn drops(drops: &[DropReport]) -> String {
     let mut table = Columns::new([left("REASON"), right("PACKETS"), left("PORTS"), left("MEANING")]);
     for drop in drops {

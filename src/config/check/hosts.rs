@@ -7,6 +7,7 @@ use ipnet::{IpNet, Ipv4Net};
 use super::{Names, Seen, label, value_of};
 use crate::config::checked::{Host, Memory, Neighbor, Uplink, Workers};
 use crate::config::diagnostic::{At, Location, Notes};
+use crate::config::pci_address;
 use crate::config::raw::{self, List};
 use crate::config::read::Located;
 use crate::config::scalar::{Address, InterfaceAddress};
@@ -139,7 +140,7 @@ fn uplink(
 ) -> Option<Uplink> {
     let owner = label("uplink", host, &raw.name);
     let device = device(&raw.device, &owner, notes);
-    if let Some(device) = device
+    if let Some(device) = &device
         && let Some(first) = devices.before(device_name(device).to_owned(), raw.device.at)
     {
         let name = device_name(device);
@@ -168,7 +169,7 @@ fn uplink(
     };
     Some(Uplink {
         name: raw.name.value.clone()?,
-        device: device?.to_owned(),
+        device: device?,
         addresses,
         mtu: mtu?,
         neighbors: neighbors.into_iter().collect::<Option<_>>()?,
@@ -323,8 +324,8 @@ fn networks(uplinks: &List<raw::Uplink>) -> impl Iterator<Item = Option<Ipv4Net>
     })
 }
 
-/// A DPDK device string: a name, then arguments behind commas.
-pub(super) fn device<'a>(raw: &'a Located<String>, owner: &str, notes: &Notes) -> Option<&'a str> {
+/// A DPDK device string: a name, then arguments behind commas. A PCI address is written out, as DPDK does.
+pub(super) fn device(raw: &Located<String>, owner: &str, notes: &Notes) -> Option<String> {
     let device = raw.value.as_deref()?;
     let name = device_name(device);
     let fault = if name.is_empty() {
@@ -334,7 +335,8 @@ pub(super) fn device<'a>(raw: &'a Located<String>, owner: &str, notes: &Notes) -
     } else if name.contains(char::is_whitespace) || device.contains(char::is_control) {
         "has a space in its name or a control character"
     } else {
-        return Some(device);
+        let written = pci_address(device).map(|address| address + &device[name.len()..]);
+        return Some(written.unwrap_or_else(|| device.to_owned()));
     };
     notes.error(raw.at, format!("{owner}: device {} {fault}", quoted(device)));
     None
@@ -343,6 +345,11 @@ pub(super) fn device<'a>(raw: &'a Located<String>, owner: &str, notes: &Notes) -
 /// The part of a device string that says which device it is.
 pub(super) fn device_name(device: &str) -> &str {
     device.split(',').next().unwrap_or(device)
+}
+
+/// The same, of a device string as it stands in the document.
+pub(super) fn written_name(device: &str) -> String {
+    pci_address(device).unwrap_or_else(|| device_name(device).to_owned())
 }
 
 fn ipv4(ip: IpAddr, what: &str, owner: &str, at: Location, notes: &Notes) -> Option<Ipv4Addr> {

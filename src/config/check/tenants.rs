@@ -17,6 +17,8 @@ use crate::config::suggest::quoted;
 const MAX_SOCKET_PATH: usize = 107;
 /// What a relative path leaves of it for the runtime directory.
 const RUNTIME_DIRECTORY: usize = 40;
+/// What the switch itself has in the runtime directory.
+const RESERVED: [&str; 3] = ["api.sock", "lock", "dpdk"];
 /// The queue pairs of a vhost-user port.
 const MAX_QUEUES: u16 = 8;
 /// The least that an IPv6 link carries (RFC 8200, section 5), and the tunnel's own.
@@ -33,9 +35,7 @@ pub(super) fn check(document: &Document, hosts: &Names<'_>, notes: &Notes) -> Op
             if let Some(Located { at, value: Some(device) }) =
                 uplink.value.as_ref().map(|uplink| &uplink.device)
             {
-                fabric
-                    .attached
-                    .before((index, Attachment::Device(hosts::device_name(device).to_owned())), *at);
+                fabric.attached.before((index, Attachment::Device(hosts::written_name(device))), *at);
             }
         }
     }
@@ -220,9 +220,9 @@ impl Shared<'_> {
                     }
                 }
                 let text = hosts::device(device, owner, notes)?;
-                let name = hosts::device_name(text);
-                let attachment = Attachment::Device(name.to_owned());
-                (Attach::Device(text.to_owned()), device.at, attachment, format!("device {}", quoted(name)))
+                let name = hosts::device_name(&text).to_owned();
+                let shown = format!("device {}", quoted(&name));
+                (Attach::Device(text), device.at, Attachment::Device(name), shown)
             }
             (None, None) => {
                 notes.error(
@@ -445,6 +445,10 @@ fn socket_path<'a>(raw: &'a Located<String>, owner: &str, notes: &Notes) -> Opti
         format!("has {} bytes; there are {most} {why}", text.len())
     } else if text.contains(char::is_control) {
         "has a control character".to_owned()
+    } else if text.contains([' ', ',', '[', ']', '"', '\'']) {
+        "has a blank, comma, bracket or quote, which a DPDK device's argument has not".to_owned()
+    } else if relative && is_reserved(text) {
+        "is the switch's own; give another name".to_owned()
     } else if text.ends_with('/') || Path::new(text).file_name().is_none() {
         "is a directory's; name the socket in it".to_owned()
     } else if relative && Path::new(text).components().any(|part| part == Component::ParentDir) {
@@ -454,6 +458,11 @@ fn socket_path<'a>(raw: &'a Located<String>, owner: &str, notes: &Notes) -> Opti
     };
     notes.error(raw.at, format!("{owner}: vhost-user path {} {fault}", quoted(text)));
     None
+}
+
+/// Whether the path is, or leads into, what the switch itself has in the runtime directory.
+fn is_reserved(text: &str) -> bool {
+    plain_path(text).iter().next().is_some_and(|first| RESERVED.iter().any(|own| first == *own))
 }
 
 /// The path without what does not matter in it, as `./`.
