@@ -97,6 +97,17 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// More ports than DPDK has room for.
+    #[error(
+        "the host has {ports} ports, uplinks included; this DPDK lets a process have {most}: build DPDK with \
+         -Dmax_ethports=N, and weft with it, or spread the endpoints over more hosts"
+    )]
+    TooManyPorts {
+        /// The ports.
+        ports: usize,
+        /// The room.
+        most: usize,
+    },
     /// A thread.
     #[error("a worker thread: {0}")]
     Thread(#[from] io::Error),
@@ -111,6 +122,9 @@ impl Switch {
     pub fn start(fabric: &Fabric, host: HostIndex, instance: &Instance) -> Result<Self, StartError> {
         let this = &fabric.hosts[host.0];
         let plans = compile::ports(fabric, host);
+        if plans.len() > dpdk::MAX_PORTS {
+            return Err(StartError::TooManyPorts { ports: plans.len(), most: dpdk::MAX_PORTS });
+        }
         let buffers = Buffers::new(fabric, host)?;
         let control = off_the_workers(&dpdk::usable_cores(), &this.workers.cores);
         // Workers have their own cores to themselves: this thread and those that it and DPDK start stay off them.

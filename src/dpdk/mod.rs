@@ -23,3 +23,6 @@ pub use lcore::{LcoreGuard, keep_to, pin_and_register, register, tsc, tsc_hz, us
 pub use mbuf::{BURST, Burst, Mbuf, free_bulk};
 pub use mempool::Mempool;
 pub use vhost::{VhostMode, VhostUser};
+
+/// The devices that a process may have: what DPDK was built with, 32 in Debian's.
+pub const MAX_PORTS: usize = dpdk_sys::RTE_MAX_ETHPORTS as usize;
