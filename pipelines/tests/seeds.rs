@@ -19,14 +19,3 @@ fn every_seed_balances() {
         }
     }
 }
-
-#[test]
-#[ignore = "writes into the source tree"]
-fn write_the_seeds() {
-    for (name, _) in WAYS {
-        fs::create_dir_all(directory(name)).unwrap();
-        for (n, seed) in seeds(name).iter().enumerate() {
-            fs::write(directory(name).join(format!("{n:02}")), seed).unwrap();
-        }
-    }
-}

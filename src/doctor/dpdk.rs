@@ -100,8 +100,8 @@ mod tests {
     #[test]
     fn more_ports_than_dpdk_has_room_for_are_an_error() {
         let sockets = |count: usize| (0..count).map(|n| format!("g{n}.sock").into()).collect();
-        let with =
-            |count| case(&Fake::healthy(), Some(Wants { socket_paths: sockets(count), ..Wants::default() }));
+        let fake = Fake::healthy();
+        let with = |count| case(&fake, Some(Wants { socket_paths: sockets(count), ..Wants::default() }));
         assert_eq!(only(check(&with(33)), "ports").level, Level::Error);
         assert!(check(&with(32)).iter().all(|finding| finding.check != "ports"));
     }
