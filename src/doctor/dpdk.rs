@@ -13,6 +13,8 @@ const LIBRARY_DIRS: [&str; 7] = [
     "/usr/lib64",
     "/usr/lib",
 ];
+/// Ports that a process can have with Debian's DPDK (`RTE_MAX_ETHPORTS`).
+const MOST_PORTS: usize = 32;
 const INSTALL: &str = "apt-get install dpdk";
 
 pub(super) fn check(case: &Case) -> Vec<Finding> {
@@ -31,7 +33,17 @@ pub(super) fn check(case: &Case) -> Vec<Finding> {
     };
     let mut findings = vec![Finding::ok("dpdk", format!("librte_eal.so.{version} in {dir}"))];
     findings.extend(drivers(case, dir));
+    findings.extend(ports(case));
     findings
+}
+
+fn ports(case: &Case) -> Option<Finding> {
+    let wants = case.wants();
+    let devices = wants.pci_devices.len() + wants.vdevs.len();
+    let ports = devices + wants.socket_paths.len() + wants.guest_sockets.len();
+    let seen = || format!("the host has {ports} ports, and Debian's DPDK has room for {MOST_PORTS}");
+    let mend = "move endpoints to another host, or build DPDK with -Dmax_ethports";
+    (ports > MOST_PORTS).then(|| Finding::error("ports", seen(), mend))
 }
 
 /// The drivers of the devices that the document names.

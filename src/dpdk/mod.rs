@@ -15,6 +15,9 @@ mod mbuf;
 mod mempool;
 mod vhost;
 
+/// Ports that a process can have, as DPDK was built.
+pub const MAX_PORTS: usize = dpdk_sys::RTE_MAX_ETHPORTS as usize;
+
 pub use eal::{Eal, EalOptions, LogLevel};
 pub use error::Error;
 pub use ethdev::{Port, PortOptions, PortStats, RxQueue, TxQueue};
