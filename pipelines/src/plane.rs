@@ -86,7 +86,9 @@ impl<F: Frame> Plane<F> {
                 Due::GiveUp(held) => {
                     let uplink = snapshot.hop(hop).uplink;
                     for (_, frame) in held {
-                        account::dropped(&mut context, uplink, None, Reason::NeighborUnresolved, frame);
+                        let reason = Reason::NeighborUnresolved;
+                        account::lost(context.snapshot, context.counters, uplink, reason, &frame);
+                        context.sink.discard(frame);
                     }
                 }
             }
@@ -97,7 +99,7 @@ impl<F: Frame> Plane<F> {
     pub fn stop<S: Sink<F>>(&mut self, snapshot: &Snapshot, sink: &mut S) {
         for (tunnel, frame) in self.neighbors.drain() {
             let uplink = snapshot.hop(snapshot.tunnel(tunnel).hop).uplink;
-            self.counters.port(uplink).drops.add(Reason::Stopping, 1);
+            account::lost(snapshot, &mut self.counters, uplink, Reason::Stopping, &frame);
             sink.discard(frame);
         }
     }

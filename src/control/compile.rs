@@ -1,5 +1,6 @@
 //! The checked document and one host's devices, compiled to what the packet logic reads and what people are shown.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -8,7 +9,7 @@ use weft_pipelines::overlay::{Table, Template, template};
 use weft_pipelines::snapshot::{Endpoints, Guest, Hop, Place, Port, PortKind, Segment, Tunnel, Uplink};
 use weft_pipelines::{Epoch, HopId, Mac, PortId, SegmentId, Snapshot, TenantId, TunnelId, Vni, WorkerId};
 
-use crate::config::checked::{Attach, Endpoint, Fabric, Host, HostIndex, Tenant};
+use crate::config::checked::{self, Attach, Endpoint, Fabric, Host, HostIndex, Tenant};
 use crate::report::{EndpointReport, EndpointState};
 
 /// One host's part of the fabric.
@@ -61,7 +62,7 @@ pub struct EndpointLabel {
 #[derive(Clone, Copy, Debug)]
 pub enum PortPlan<'a> {
     /// An uplink.
-    Uplink(&'a crate::config::checked::Uplink),
+    Uplink(&'a checked::Uplink),
     /// An endpoint's port.
     Guest {
         /// Its tenant's place in the document.
@@ -375,7 +376,13 @@ impl<'a> Compiler<'a> {
 /// The uplink of `host`, and the address to resolve on it, that lead to `vtep`: on a link, or by a gateway.
 fn next_hop(host: &Host, vtep: Ipv4Addr) -> Option<(usize, Ipv4Addr)> {
     let uplinks = || host.uplinks.iter().enumerate();
-    let on_link = uplinks().find(|(_, uplink)| uplink.addresses.iter().any(|net| net.contains(&vtep)));
+    let prefix = |uplink: &checked::Uplink| {
+        let holding = uplink.addresses.iter().filter(|net| net.contains(&vtep));
+        holding.map(|net| net.prefix_len()).max()
+    };
+    // The longest prefix, as a host routes; of two as long that of the first uplink.
+    let on_link = uplinks().filter(|(_, uplink)| prefix(uplink).is_some());
+    let on_link = on_link.max_by_key(|(index, uplink)| (prefix(uplink), Reverse(*index)));
     let routed = || uplinks().find_map(|(index, uplink)| uplink.gateway.map(|gateway| (index, gateway)));
     on_link.map(|(index, _)| (index, vtep)).or_else(routed)
 }
@@ -393,3 +400,6 @@ fn link_local(Mac([a, b, c, d, e, f]): Mac) -> Ipv6Addr {
     let [a, b, c, d, e, f] = [a ^ 2, b, c, d, e, f].map(u16::from);
     Ipv6Addr::new(0xfe80, 0, 0, 0, a << 8 | b, c << 8 | 0xff, 0xfe00 | d, e << 8 | f)
 }
+
+#[cfg(test)]
+mod tests;

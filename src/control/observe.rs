@@ -232,3 +232,178 @@ fn state(state: neighbor::State) -> NeighborState {
         neighbor::State::Unresolved => NeighborState::Unresolved,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use weft_pipelines::counters::Traffic;
+    use weft_pipelines::{Epoch, Mac};
+
+    use super::*;
+    use crate::config;
+    use crate::control::compile::{Compiled, compile};
+    use crate::worker::Work;
+
+    const ANSWERED: Mac = Mac([2, 0, 0, 0, 9, 2]);
+
+    /// An uplink and blue/g2 are the first worker's, blue/g1 the second's; `there` is behind the uplink.
+    fn compiled() -> Compiled {
+        let document = r#"
+fabric: { name: lab }
+hosts:
+  - { name: here, vtep: 198.51.100.1, workers: { cores: [2, 3] }, uplinks: [{ name: up0, device: net_null0, address: [198.51.100.1/24] }] }
+  - { name: there, vtep: 198.51.100.2 }
+tenants:
+  - name: blue
+    segments: [{ name: front, vni: 1001, subnet: [10.1.0.0/24] }]
+    endpoints:
+      - { name: g1, host: here, attach: { vhost-user: g1 }, segment: front, mac: "02:00:00:00:00:01", ip: [10.1.0.1] }
+      - { name: g2, host: here, attach: { vhost-user: g2 }, segment: front, mac: "02:00:00:00:00:02", ip: [10.1.0.2] }
+      - { name: far, host: there, attach: { vhost-user: far }, segment: front, mac: "02:00:00:00:00:04", ip: [10.1.0.4] }
+  - name: red
+"#;
+        let fabric = config::parse("test", document).unwrap();
+        compile(&fabric, fabric.host("here").unwrap(), &[Mac([2, 0, 0, 0, 9, 1])], 2, Epoch(3)).unwrap()
+    }
+
+    /// How two workers stand after some traffic: the second's guest sent 9 packets, of which one was spoofed, 2 went
+    /// to the other guest, one of them in vain, and 6 to the other host: 3 left, 2 wait for ARP, one is in the ring.
+    fn standings(snapshot: &Snapshot) -> [Standing; 2] {
+        let [mut first, mut second] = [Standing::new(snapshot), Standing::new(snapshot)];
+        let packets = |packets| Traffic { packets, bytes: packets * 100 };
+        second.counters.ports[1].rx = packets(9);
+        second.counters.ports[1].drops.add(Reason::SpoofedIp, 1);
+        second.counters.tenants[0].drops.add(Reason::SpoofedIp, 1);
+        second.counters.tunnels[0].tx = packets(6);
+        second.counters.tenants[0].to_fabric = packets(6);
+        second.work = Work { packets: 9, busy_cycles: 900, handed_over: 8, epoch: 3, ..Work::default() };
+        first.counters.ports[2].tx = packets(1);
+        first.counters.ports[2].drops.add(Reason::PortDown, 1);
+        first.counters.tenants[0].drops.add(Reason::PortDown, 1);
+        // And an ARP request.
+        first.counters.ports[0].tx = packets(4);
+        first.counters.originated = 1;
+        first.work = Work { received_over: 7, epoch: 3, ..Work::default() };
+        first.neighbors[0] = Neighbor { state: neighbor::State::Reachable, mac: Some(ANSWERED), held: 2 };
+        [first, second]
+    }
+
+    fn report_of(workers: &[Standing], Compiled { snapshot, labels }: &Compiled) -> Report {
+        let observation = Observation {
+            snapshot,
+            labels,
+            workers,
+            cores: &[Some(2), Some(3)],
+            poll: Poll::Adaptive,
+            links: &[true, true, false],
+            uptime_ns: 5,
+        };
+        observation.report()
+    }
+
+    fn report() -> Report {
+        let compiled = compiled();
+        report_of(&standings(&compiled.snapshot), &compiled)
+    }
+
+    fn named(drops: &BTreeMap<String, u64>) -> Vec<(&str, u64)> {
+        drops.iter().map(|(name, packets)| (name.as_str(), *packets)).collect()
+    }
+
+    #[test]
+    fn every_packet_is_somewhere_across_the_workers() {
+        let totals = report().totals;
+        assert_eq!((totals.rx, totals.originated, totals.replicated), (9, 1, 0));
+        assert_eq!((totals.tx, totals.drops, totals.consumed, totals.held), (5, 2, 0, 3));
+        assert!(totals.conserved);
+        let compiled = compiled();
+        let mut standings = standings(&compiled.snapshot);
+        standings[0].counters.ports[2].tx.packets += 1;
+        assert!(!report_of(&standings, &compiled).totals.conserved);
+    }
+
+    #[test]
+    fn what_waits_is_in_a_ring_or_for_a_neighbor() {
+        let mut standings = standings(&compiled().snapshot);
+        assert_eq!(held(&standings), Some(3));
+        // Taken after the one was asked, and given after the other was: no moment that there ever was.
+        standings[0].work.received_over = 9;
+        assert_eq!(held(&standings), None);
+        assert_eq!(held(&[]), Some(0));
+    }
+
+    #[test]
+    fn ports_tell_what_they_are_and_what_went_by() {
+        let ports = report().ports;
+        let row =
+            |port: &PortReport| (port.name.clone(), port.kind, port.worker, port.link_up, port.rx, port.tx);
+        assert_eq!(
+            ports.iter().map(row).collect::<Vec<_>>(),
+            [
+                ("up0".into(), PortKind::Uplink, 0, true, 0, 4),
+                ("blue/g1".into(), PortKind::Guest, 1, true, 9, 0),
+                ("blue/g2".into(), PortKind::Guest, 0, false, 0, 1),
+            ]
+        );
+        assert_eq!(
+            (ports[1].rx_bytes, ports[1].mac.as_str(), ports[1].mtu),
+            (900, "02:00:00:00:00:01", 1550)
+        );
+        assert_eq!(named(&ports[1].drops), [("spoofed_ip", 1)]);
+        assert_eq!(named(&ports[2].drops), [("port_down", 1)]);
+    }
+
+    #[test]
+    fn tenants_are_the_sums_of_their_ports() {
+        let tenants = report().tenants;
+        let blue = &tenants[0];
+        assert_eq!((blue.name.as_str(), blue.endpoints_here), ("blue", 2));
+        assert_eq!((blue.rx, blue.rx_bytes, blue.tx, blue.tx_bytes), (9, 900, 1, 100));
+        assert_eq!((blue.to_fabric, blue.from_fabric), (6, 0));
+        assert_eq!(named(&blue.drops), [("port_down", 1), ("spoofed_ip", 1)]);
+        assert_eq!((tenants[1].name.as_str(), tenants[1].endpoints_here, tenants[1].rx), ("red", 0, 0));
+    }
+
+    #[test]
+    fn drops_are_told_of_every_reason_by_port() {
+        let drops = report().drops;
+        assert_eq!(drops.len(), Reason::COUNT);
+        let counted: Vec<_> = drops.iter().filter(|drop| drop.packets > 0).collect();
+        assert_eq!(counted.len(), 2);
+        assert_eq!(
+            (counted[0].reason.as_str(), named(&counted[0].by_port)),
+            ("spoofed_ip", vec![("blue/g1", 1)])
+        );
+        assert_eq!(
+            (counted[1].reason.as_str(), named(&counted[1].by_port)),
+            ("port_down", vec![("blue/g2", 1)])
+        );
+        assert_eq!(counted[1].help, Reason::PortDown.help());
+    }
+
+    #[test]
+    fn a_tunnel_s_neighbor_is_what_the_worker_of_its_uplink_knows() {
+        let tunnel = report().tunnels.remove(0);
+        assert_eq!((tunnel.peer.as_str(), tunnel.uplink.as_str()), ("there", "up0"));
+        assert_eq!((tunnel.vtep.as_str(), tunnel.next_hop.as_str()), ("198.51.100.2", "198.51.100.2"));
+        // The second worker, which sends most into the tunnel, knows nothing of it.
+        assert_eq!((tunnel.neighbor, tunnel.mac), (NeighborState::Reachable, Some(ANSWERED.to_string())));
+        assert_eq!((tunnel.tx, tunnel.rx, tunnel.held), (6, 0, 2));
+    }
+
+    #[test]
+    fn endpoints_are_connected_by_their_links() {
+        let states: Vec<_> = report().endpoints.iter().map(|endpoint| endpoint.state).collect();
+        assert_eq!(states, [EndpointState::Connected, EndpointState::Waiting, EndpointState::Remote]);
+    }
+
+    #[test]
+    fn workers_tell_their_ports_and_what_a_packet_costs() {
+        let report = report();
+        assert_eq!((report.fabric.as_str(), report.host.as_str(), report.uptime_ns), ("lab", "here", 5));
+        let [first, second] = &report.workers[..] else { panic!("two workers") };
+        assert_eq!((first.ports.join(" "), second.ports.join(" ")), ("up0 blue/g2".into(), "blue/g1".into()));
+        assert_eq!((first.core, second.core, second.poll), (Some(2), Some(3), PollMode::Adaptive));
+        assert_eq!((second.busy_cycles_per_packet, first.busy_cycles_per_packet), (100.0, 0.0));
+        assert_eq!((second.handed_over, first.received_over, first.epoch), (8, 7, 3));
+    }
+}

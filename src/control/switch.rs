@@ -84,6 +84,17 @@ pub enum StartError {
     /// The document is too large.
     #[error(transparent)]
     TooMany(#[from] compile::TooMany),
+    /// More ports than DPDK has room for.
+    #[error(
+        "the host has {ports} ports, and DPDK as it was built has room for {max}: move endpoints to another host, or \
+         build DPDK with -Dmax_ethports"
+    )]
+    TooManyPorts {
+        /// The host's ports.
+        ports: usize,
+        /// What fits.
+        max: usize,
+    },
     /// The memory is too small.
     #[error(transparent)]
     TooLittle(#[from] TooLittle),
@@ -96,17 +107,6 @@ pub enum StartError {
         folder: PathBuf,
         /// What the system said.
         source: io::Error,
-    },
-    /// More ports than DPDK has room for.
-    #[error(
-        "the host has {ports} ports, uplinks included; this DPDK lets a process have {most}: build DPDK with \
-         -Dmax_ethports=N, and weft with it, or spread the endpoints over more hosts"
-    )]
-    TooManyPorts {
-        /// The ports.
-        ports: usize,
-        /// The room.
-        most: usize,
     },
     /// A thread.
     #[error("a worker thread: {0}")]
@@ -123,7 +123,7 @@ impl Switch {
         let this = &fabric.hosts[host.0];
         let plans = compile::ports(fabric, host);
         if plans.len() > dpdk::MAX_PORTS {
-            return Err(StartError::TooManyPorts { ports: plans.len(), most: dpdk::MAX_PORTS });
+            return Err(StartError::TooManyPorts { ports: plans.len(), max: dpdk::MAX_PORTS });
         }
         let buffers = Buffers::new(fabric, host)?;
         let control = off_the_workers(&dpdk::usable_cores(), &this.workers.cores);
@@ -283,7 +283,8 @@ impl Switch {
                 }
             }
             let mailbox = Arc::new(Mailbox::default());
-            let outputs = Outputs::new(&self.snapshot, queues, outgoing, Box::new(self.mempool.clone()));
+            let outputs =
+                Outputs::new(self.snapshot.clone(), queues, outgoing, Box::new(self.mempool.clone()));
             let (snapshot, worker_mailbox, poll) = (self.snapshot.clone(), mailbox.clone(), self.poll);
             let (eal, core) = (eal.clone(), self.cores[index]);
             let at_work = at_work.clone();

@@ -15,6 +15,9 @@ mod mbuf;
 mod mempool;
 mod vhost;
 
+/// Ports that a process can have, as DPDK was built.
+pub const MAX_PORTS: usize = dpdk_sys::RTE_MAX_ETHPORTS as usize;
+
 pub use eal::{Eal, EalOptions, LogLevel};
 pub use error::Error;
 pub use ethdev::{Port, PortOptions, PortStats, RxQueue, TxQueue};
@@ -23,6 +26,3 @@ pub use lcore::{LcoreGuard, keep_to, pin_and_register, register, tsc, tsc_hz, us
 pub use mbuf::{BURST, Burst, Mbuf, free_bulk};
 pub use mempool::Mempool;
 pub use vhost::{VhostMode, VhostUser};
-
-/// The devices that a process may have: what DPDK was built with, 32 in Debian's.
-pub const MAX_PORTS: usize = dpdk_sys::RTE_MAX_ETHPORTS as usize;

@@ -113,7 +113,7 @@ impl<F: Frame> Round<F> {
         while let Some(mail) = self.worker.mailbox.take() {
             match mail {
                 Mail::Publish(snapshot) => {
-                    self.worker.outputs.publish(&snapshot);
+                    self.worker.outputs.publish(snapshot.clone());
                     let retired = std::mem::replace(&mut self.worker.snapshot, snapshot);
                     self.worker.mailbox.answer(Reply::Retired(retired));
                 }

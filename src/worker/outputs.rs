@@ -1,7 +1,10 @@
 //! Where a worker's packets leave to: its own ports' send queues, and the rings to other workers.
 
+use std::sync::Arc;
+
 use arrayvec::ArrayVec;
 use rtrb::{Consumer, Producer, RingBuffer};
+use weft_pipelines::stages::account;
 use weft_pipelines::{BURST, Burst, Counters, Frame, Handed, PortId, Reason, Sink, Snapshot, WorkerId};
 
 use super::port::{Pool, Transmit};
@@ -40,8 +43,8 @@ pub struct Outputs<F> {
     pending: Vec<PortId>,
     /// By worker; `None` for itself.
     rings: Vec<Option<Ring<F>>>,
-    /// By tunnel: the port it leaves by.
-    uplinks: Vec<PortId>,
+    /// The configuration: whose ports they are.
+    snapshot: Arc<Snapshot>,
     pool: Box<dyn Pool<F>>,
     trash: Burst<F>,
     /// What was sent, and what was dropped on the way out.
@@ -63,7 +66,7 @@ struct Ring<F> {
 impl<F: Frame> Outputs<F> {
     /// The sink of a worker that owns the ports with a `Some`, and reaches others through `rings`.
     pub fn new(
-        snapshot: &Snapshot,
+        snapshot: Arc<Snapshot>,
         queues: Vec<Option<Box<dyn Transmit<F>>>>,
         rings: Outgoing<F>,
         pool: Box<dyn Pool<F>>,
@@ -72,10 +75,10 @@ impl<F: Frame> Outputs<F> {
         let ring = |producer| Ring { producer, pending: ArrayVec::new() };
         Self {
             pending: Vec::with_capacity(queues.len()),
-            counters: Counters::new(queues.len(), 0, 0),
+            counters: Counters::new(queues.len(), snapshot.tenants, 0),
             ports: queues.into_iter().map(|queue| queue.map(output)).collect(),
             rings: rings.into_iter().map(|producer| producer.map(ring)).collect(),
-            uplinks: uplinks(snapshot),
+            snapshot,
             pool,
             trash: Burst::new(),
             handed_over: 0,
@@ -83,8 +86,8 @@ impl<F: Frame> Outputs<F> {
     }
 
     /// Takes up another configuration.
-    pub fn publish(&mut self, snapshot: &Snapshot) {
-        self.uplinks = uplinks(snapshot);
+    pub fn publish(&mut self, snapshot: Arc<Snapshot>) {
+        self.snapshot = snapshot;
     }
 
     /// Sends all that is pending: what is not accepted now is dropped and counted.
@@ -104,10 +107,13 @@ impl<F: Frame> Outputs<F> {
     pub fn abandon(&mut self, handed: Handed<F>, reason: Reason) {
         let (port, frame) = match handed {
             Handed::Deliver(port, frame) => (port, frame),
-            Handed::IntoTunnel(tunnel, frame) => (self.uplinks[tunnel.index()], frame),
+            Handed::IntoTunnel(tunnel, frame) => {
+                let hop = self.snapshot.tunnel(tunnel).hop;
+                (self.snapshot.hop(hop).uplink, frame)
+            }
         };
         // The port may be another worker's; what is counted here of it is this worker's own.
-        self.counters.port(port).drops.add(reason, 1);
+        account::lost(&self.snapshot, &mut self.counters, port, reason, &frame);
         self.discard(frame);
     }
 
@@ -123,7 +129,9 @@ impl<F: Frame> Outputs<F> {
         if left > 0 {
             counters.tx.bytes -= bytes(&output.pending);
             let reason = if output.queue.is_connected() { Reason::TxFull } else { Reason::PortDown };
-            counters.drops.add(reason, left as u64);
+            for frame in &output.pending {
+                account::lost(&self.snapshot, &mut self.counters, port, reason, frame);
+            }
             self.pool.recycle(&mut output.pending);
         }
     }
@@ -143,15 +151,11 @@ impl<F: Frame> Outputs<F> {
     }
 }
 
-fn uplinks(snapshot: &Snapshot) -> Vec<PortId> {
-    snapshot.tunnels.iter().map(|tunnel| snapshot.hop(tunnel.hop).uplink).collect()
-}
-
 impl<F: Frame> Sink<F> for Outputs<F> {
     fn transmit(&mut self, port: PortId, frame: F) {
         let Some(Some(output)) = self.ports.get_mut(port.index()) else {
             debug_assert!(false, "{port:?} is another worker's");
-            return self.discard(frame);
+            return self.abandon(Handed::Deliver(port, frame), Reason::PortDown);
         };
         if output.pending.is_empty() {
             self.pending.push(port);

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use weft_pipelines::counters::Traffic;
-use weft_pipelines::{Burst, Epoch, Mac, Snapshot, TestFrame};
+use weft_pipelines::{Burst, Counters, Epoch, Mac, Snapshot, TestFrame};
 
 use super::*;
 use crate::config;
@@ -94,7 +94,7 @@ impl Host {
                 snapshot: snapshot.clone(),
                 inputs: inputs.collect(),
                 incoming,
-                outputs: Outputs::new(&snapshot, queues, outgoing, Box::new(Heap)),
+                outputs: Outputs::new(snapshot.clone(), queues, outgoing, Box::new(Heap)),
                 mailbox: mailbox.clone(),
                 clock,
                 poll: Poll::Adaptive,
@@ -258,6 +258,18 @@ fn what_a_port_does_not_accept_is_dropped_by_name() {
     let port = &standings[0].counters.ports[2];
     assert_eq!(port.tx, Traffic { packets: 70, bytes: 70 * 46 });
     assert_eq!(port.drops.count(Reason::TxFull), 30);
+    assert_eq!(standings[0].counters.tenants[0].drops.count(Reason::TxFull), 30);
+}
+
+#[test]
+fn what_an_uplink_does_not_accept_is_its_tenant_s_loss() {
+    let host = Host::start(2);
+    *host.wires[0].room.lock().unwrap() = 10;
+    (0..50).for_each(|number| host.send(1, 4, number));
+    let standings = host.end(50);
+    let lost = |count: fn(&Counters) -> u64| standings.iter().map(|s| count(&s.counters)).sum::<u64>();
+    assert_eq!(lost(|counters| counters.ports[0].drops.count(Reason::TxFull)), 40);
+    assert_eq!(lost(|counters| counters.tenants[0].drops.count(Reason::TxFull)), 40);
 }
 
 #[test]
@@ -267,7 +279,7 @@ fn a_ring_that_is_full_drops_by_name() {
     let wire = Wire::default();
     let (outgoing, _incoming) = rings::<TestFrame>(2).remove(1);
     let queues = vec![None, Some(Box::new(End(wire)) as Box<dyn Transmit<_>>), None, None];
-    let mut outputs = Outputs::new(&snapshot, queues, outgoing, Box::new(Heap));
+    let mut outputs = Outputs::new(Arc::new(snapshot), queues, outgoing, Box::new(Heap));
     let handed = || weft_pipelines::Handed::Deliver(PortId(2), TestFrame::new(&frame(1, 2, 0)));
     for _ in 0..1_500 {
         weft_pipelines::Sink::hand_over(&mut outputs, WorkerId(0), handed());
@@ -275,6 +287,7 @@ fn a_ring_that_is_full_drops_by_name() {
     outputs.flush();
     assert_eq!(outputs.handed_over, 1_024);
     assert_eq!(outputs.counters.ports[2].drops.count(Reason::HandOverFull), 1_500 - 1_024);
+    assert_eq!(outputs.counters.tenants[0].drops.count(Reason::HandOverFull), 1_500 - 1_024);
 }
 
 #[test]

@@ -2,11 +2,16 @@
 
 use crate::batch::Batch;
 use crate::context::Context;
+use crate::counters::Counters;
 use crate::frame::Frame;
 use crate::ids::{PortId, SegmentId, TenantId, TunnelId};
 use crate::overlay::template;
 use crate::sink::Sink;
+use crate::snapshot::Snapshot;
 use crate::verdict::Reason;
+use crate::wire::ethernet::EtherType;
+use crate::wire::ipv4::protocol;
+use crate::wire::{Ethernet, Ipv4, Udp, Vxlan};
 
 /// Counts the packets that `port` received.
 pub fn received<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, port: PortId, batch: &Batch<F>) {
@@ -52,6 +57,27 @@ pub fn dropped<F: Frame, S: Sink<F>>(
         context.counters.tenant(tenant).drops.add(reason, 1);
     }
     context.sink.discard(frame);
+}
+
+/// Counts a packet that was on its way out by `port` and did not get there: its buffer is the caller's to give back.
+///
+/// The tenant is the guest's; of an uplink's packet, that of the segment that its outer headers name.
+pub fn lost<F: Frame>(snapshot: &Snapshot, counters: &mut Counters, port: PortId, reason: Reason, frame: &F) {
+    counters.port(port).drops.add(reason, 1);
+    let tenant = snapshot.tenant(port).or_else(|| tenant_inside(snapshot, frame.data()));
+    if let Some(tenant) = tenant {
+        counters.tenant(tenant).drops.add(reason, 1);
+    }
+}
+
+/// The tenant of an encapsulated packet; `None` of one that is the switch's own, as ARP.
+fn tenant_inside(snapshot: &Snapshot, frame: &[u8]) -> Option<TenantId> {
+    let (outer, packet) = Ethernet::split(frame)?;
+    let (ip, payload) = Ipv4::split(packet).ok().filter(|_| outer.ethertype() == EtherType::IPV4)?;
+    let (datagram, data) = Udp::split(payload).ok().filter(|_| ip.protocol() == protocol::UDP)?;
+    let (header, _) = Vxlan::split(data).filter(|_| datagram.destination_port() == snapshot.vxlan_port)?;
+    let segment = snapshot.vnis.find(u64::from(header.vni()?.value()))?;
+    Some(snapshot.segment(segment).tenant)
 }
 
 /// Counts a copy of a packet from `port` for which there was no buffer: made, and dropped at once.

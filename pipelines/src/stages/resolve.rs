@@ -23,7 +23,10 @@ pub fn resolve<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, tunnel: Tu
     match resolution {
         Resolution::Send(frame, mac) => send(context, hop, mac, frame),
         Resolution::Held => {}
-        Resolution::Full(frame) => account::dropped(context, uplink, None, Reason::NeighborQueueFull, frame),
+        Resolution::Full(frame) => {
+            account::lost(context.snapshot, context.counters, uplink, Reason::NeighborQueueFull, &frame);
+            context.sink.discard(frame);
+        }
     }
     if let Some(question) = question {
         ask(context, question);
@@ -143,12 +146,19 @@ mod tests {
         assert_eq!(bed.held(), 1);
     }
 
+    /// What the tenant lost that sends: its packets are told apart by the VNI in front of them.
+    fn blue_drops(bed: &Bed, reason: Reason) -> u64 {
+        let (counters, blue) = (bed.counters(), bed.snapshot.tenant(port::BLUE_WEB1).unwrap());
+        counters.tenants[blue.index()].drops.count(reason)
+    }
+
     #[test]
     fn drops_what_finds_the_queue_full() {
         let mut bed = bed();
         bed.receive(port::BLUE_WEB1, &numbered(HELD + 2));
         assert_eq!(bed.held(), HELD as u64);
         assert_eq!(bed.drops(port::UPLINK, Reason::NeighborQueueFull), 2);
+        assert_eq!(blue_drops(&bed, Reason::NeighborQueueFull), 2);
         assert_eq!(bed.receive(port::UPLINK, &[reply()]).len(), HELD);
     }
 
@@ -161,6 +171,7 @@ mod tests {
         assert_eq!(bed.wait(SECOND), [question()]);
         assert_eq!(bed.wait(SECOND), []);
         assert_eq!(bed.drops(port::UPLINK, Reason::NeighborUnresolved), 2);
+        assert_eq!(blue_drops(&bed, Reason::NeighborUnresolved), 2);
         assert_eq!((bed.held(), bed.counters().originated), (0, 3));
     }
 
