@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{Case, Finding};
-use crate::control::api::{Tenancy, tenancy};
 use crate::control::runtime_dir::RuntimeDir;
+use crate::tenancy::{Tenancy, tenancy};
 
 /// The API's socket in an instance's folder.
 const API: &str = "api.sock";
