@@ -6,7 +6,7 @@ PACKAGES := testbed/packages
 # What each part needs, by Debian's names.
 FOR_BUILD := gcc libc6-dev pkg-config libdpdk-dev libclang-dev
 FOR_VMS := qemu-system-x86 busybox-static cpio
-FOR_TESTS := $(FOR_VMS) iproute2 iputils-ping ethtool tshark
+FOR_TESTS := $(FOR_VMS) dpdk-dev iproute2 iputils-ping ethtool tcpdump tshark
 
 .PHONY: all build release demo demo-vm test lint bench fuzz clean for-build for-vms for-tests
 
@@ -40,6 +40,11 @@ lint: for-build
 # Criterion benches: figures per packet.
 bench: for-build
 	$(CARGO) bench --locked --workspace
+
+# Fuzzes each way for a minute, with libFuzzer, after `cargo install cargo-fuzz`.
+fuzz: for-build
+	cd pipelines/fuzz && for way in vm_to_vm vm_to_fabric fabric_to_vm; do \
+		RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$way corpus/$$way seeds/$$way -- -max_total_time=60 || exit 1; done
 
 clean:
 	$(CARGO) clean

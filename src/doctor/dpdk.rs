@@ -13,15 +13,13 @@ const LIBRARY_DIRS: [&str; 7] = [
     "/usr/lib64",
     "/usr/lib",
 ];
-/// Ports that a process can have with Debian's DPDK (`RTE_MAX_ETHPORTS`).
-const MOST_PORTS: usize = 32;
 const INSTALL: &str = "apt-get install dpdk";
 
 pub(super) fn check(case: &Case) -> Vec<Finding> {
-    if !case.build.dpdk {
+    let Some(most) = case.build.dpdk_devices else {
         let seen = "this program is built without DPDK: it checks, replays and shows, and runs no switch";
         return vec![Finding::error("dpdk", seen, "cargo build --release   # with the default features")];
-    }
+    };
     let libraries = LIBRARY_DIRS.into_iter().find_map(|dir| {
         let names = case.probe.names(dir);
         let version = names.iter().find_map(|name| name.strip_prefix("librte_eal.so."))?.to_owned();
@@ -33,17 +31,18 @@ pub(super) fn check(case: &Case) -> Vec<Finding> {
     };
     let mut findings = vec![Finding::ok("dpdk", format!("librte_eal.so.{version} in {dir}"))];
     findings.extend(drivers(case, dir));
-    findings.extend(ports(case));
+    findings.extend(too_many_devices(case, most));
     findings
 }
 
-fn ports(case: &Case) -> Option<Finding> {
+/// More ports than this DPDK lets a process have.
+fn too_many_devices(case: &Case, most: usize) -> Option<Finding> {
     let wants = case.wants();
-    let devices = wants.pci_devices.len() + wants.vdevs.len();
-    let ports = devices + wants.socket_paths.len() + wants.guest_sockets.len();
-    let seen = || format!("the host has {ports} ports, and Debian's DPDK has room for {MOST_PORTS}");
-    let mend = "move endpoints to another host, or build DPDK with -Dmax_ethports";
-    (ports > MOST_PORTS).then(|| Finding::error("ports", seen(), mend))
+    let ports =
+        wants.pci_devices.len() + wants.vdevs.len() + wants.socket_paths.len() + wants.guest_sockets.len();
+    let seen = format!("the host has {ports} ports, uplinks included; this DPDK lets a process have {most}");
+    let mend = "build DPDK with -Dmax_ethports=N, and weft with it; or spread the endpoints over more hosts";
+    (ports > most).then(|| Finding::error("ports", seen, mend))
 }
 
 /// The drivers of the devices that the document names.
@@ -86,7 +85,7 @@ mod tests {
     fn a_program_without_dpdk_runs_no_switch() {
         let fake = Fake::healthy();
         let mut case = case(&fake, None);
-        case.build = Build { dpdk: false, ..case.build };
+        case.build = Build { dpdk_devices: None, ..case.build };
         assert_eq!(only(check(&case), "dpdk").level, Level::Error);
     }
 
@@ -96,6 +95,15 @@ mod tests {
         assert_eq!(only(check(&case(&fake, None)), "drivers").level, Level::Warning);
         let fake = fake.without("/usr/lib/x86_64-linux-gnu");
         assert_eq!(only(check(&case(&fake, None)), "dpdk").level, Level::Warning);
+    }
+
+    #[test]
+    fn more_ports_than_dpdk_has_room_for_are_an_error() {
+        let sockets = |count: usize| (0..count).map(|n| format!("g{n}.sock").into()).collect();
+        let fake = Fake::healthy();
+        let with = |count| case(&fake, Some(Wants { socket_paths: sockets(count), ..Wants::default() }));
+        assert_eq!(only(check(&with(33)), "ports").level, Level::Error);
+        assert!(check(&with(32)).iter().all(|finding| finding.check != "ports"));
     }
 
     #[test]

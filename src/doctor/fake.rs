@@ -120,7 +120,7 @@ impl Fake {
 pub(super) fn case(fake: &Fake, wants: Option<Wants>) -> Case {
     Case {
         probe: fake.probe(),
-        build: Build { dpdk: true, x86_64_v3: true },
+        build: Build { dpdk_devices: Some(32), x86_64_v3: true },
         host: wants.is_some().then(|| "hv-a".into()),
         wants,
         runtime_dir: "/run/weft".into(),

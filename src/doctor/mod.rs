@@ -68,8 +68,8 @@ impl Case {
 /// How a program was built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Build {
-    /// With DPDK, so that it can run a switch.
-    pub dpdk: bool,
+    /// With DPDK, so that it can run a switch: how many devices a process may have. `None` without DPDK.
+    pub dpdk_devices: Option<usize>,
     /// For processors of the level x86-64-v3 (Haswell, Zen) and newer.
     pub x86_64_v3: bool,
 }
@@ -78,7 +78,10 @@ impl Build {
     /// How this program was built.
     pub const fn of_this_program() -> Self {
         Self {
-            dpdk: cfg!(feature = "dpdk"),
+            #[cfg(feature = "dpdk")]
+            dpdk_devices: Some(crate::dpdk::MAX_PORTS),
+            #[cfg(not(feature = "dpdk"))]
+            dpdk_devices: None,
             x86_64_v3: cfg!(all(target_arch = "x86_64", target_feature = "avx2")),
         }
     }

@@ -11,7 +11,7 @@ impl Report {
     /// reasons that were counted.
     ///
     /// ```json
-    /// {"host": "hv-a", "ports": {"blue/web1": {"rx": 9, "tx": 7, "drops": {"policy-deny": 2}}},
+    /// {"host": "hv-a", "ports": {"blue/web1": {"rx": 9, "tx": 7, "drops": {"spoofed_ip": 2}}},
     ///  "totals": {"rx": 9, "tx": 7, "drops": 2, "replicated": 0, "originated": 0, "consumed": 0, "held": 0},
     ///  "conserved": true}
     /// ```
@@ -54,9 +54,9 @@ mod tests {
             ledger,
             concat!(
                 r#"{"host":"hv-a","ports":{"#,
-                r#""blue/web1":{"rx":1200,"tx":900,"drops":{"policy-deny":30,"spoofed-mac":12}},"#,
+                r#""blue/web1":{"rx":1200,"tx":900,"drops":{"spoofed_ip":30,"spoofed_mac":12}},"#,
                 r#""blue/web2":{"rx":0,"tx":0,"drops":{}},"#,
-                r#""up0":{"rx":905,"tx":1160,"drops":{"unknown-vni":4}}},"#,
+                r#""up0":{"rx":905,"tx":1160,"drops":{"unknown_vni":4}}},"#,
                 r#""totals":{"rx":2105,"tx":2060,"drops":46,"replicated":1,"originated":3,"consumed":1,"held":2},"#,
                 r#""conserved":true}"#
             )

@@ -53,7 +53,7 @@ fn ports() -> Vec<PortReport> {
             rx_bytes: 1_305_500,
             tx: 1160,
             tx_bytes: 174_000,
-            drops: counted(&[("unknown-vni", 4)]),
+            drops: counted(&[("unknown_vni", 4)]),
         },
         PortReport {
             name: "blue/web1".into(),
@@ -67,7 +67,7 @@ fn ports() -> Vec<PortReport> {
             rx_bytes: 118_000,
             tx: 900,
             tx_bytes: 1_260_000,
-            drops: counted(&[("policy-deny", 30), ("spoofed-mac", 12), ("malformed", 0)]),
+            drops: counted(&[("spoofed_ip", 30), ("spoofed_mac", 12), ("malformed", 0)]),
         },
         PortReport {
             name: "blue/web2".into(),
@@ -93,7 +93,7 @@ fn tenants() -> Vec<TenantReport> {
             tx_bytes: 1_260_000,
             to_fabric: 1155,
             from_fabric: 900,
-            drops: counted(&[("policy-deny", 30), ("spoofed-mac", 12)]),
+            drops: counted(&[("spoofed_ip", 30), ("spoofed_mac", 12)]),
         },
         TenantReport { name: "green".into(), ..Default::default() },
     ]
@@ -164,9 +164,9 @@ fn drops() -> Vec<DropReport> {
     };
     vec![
         drop("malformed", "The headers do not fit in the packet.", &[("blue/web1", 0)]),
-        drop("spoofed-mac", "The guest sent from a MAC address that is not its own.", &[("blue/web1", 12)]),
-        drop("policy-deny", "No rule of the tenant's policy allows it.", &[("blue/web1", 30)]),
-        drop("unknown-vni", "No segment of the fabric has the packet's VNI.", &[("up0", 4)]),
+        drop("spoofed_mac", "The guest sent from a MAC address that is not its own.", &[("blue/web1", 12)]),
+        drop("spoofed_ip", "The source address is not one of the endpoint's.", &[("blue/web1", 30)]),
+        drop("unknown_vni", "No segment of the fabric has the packet's VNI.", &[("up0", 4)]),
     ]
 }
 

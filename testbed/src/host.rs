@@ -202,11 +202,11 @@ mod tests {
 
     #[test]
     fn a_ledger_adds_up_or_not() {
-        let text = r#"{"host":"hv-a","ports":{"blue/web1":{"rx":9,"tx":6,"drops":{"policy-deny":2}}},
+        let text = r#"{"host":"hv-a","ports":{"blue/web1":{"rx":9,"tx":6,"drops":{"spoofed_ip":2}}},
             "totals":{"rx":9,"tx":6,"drops":2,"replicated":0,"originated":0,"consumed":0,"held":1},"conserved":true}"#;
         let ledger: Ledger = serde_json::from_str(text).unwrap();
         assert!(ledger.adds_up());
-        assert_eq!(ledger.drops("policy-deny"), 2);
+        assert_eq!(ledger.drops("spoofed_ip"), 2);
         let lost = text.replace(r#""held":1"#, r#""held":0"#);
         assert!(!serde_json::from_str::<Ledger>(&lost).unwrap().adds_up());
     }

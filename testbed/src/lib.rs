@@ -22,6 +22,7 @@
 //! # Ok::<(), testbed::Error>(())
 //! ```
 
+pub mod demo;
 mod error;
 pub mod guest;
 pub mod host;
@@ -30,6 +31,7 @@ pub mod peer;
 pub mod scope;
 pub mod tcp;
 pub mod underlay;
+pub mod up;
 
 pub use error::{Error, Result};
 pub use guest::{Guest, GuestKind, Output, Station, transfer};

@@ -1,11 +1,11 @@
-//! The lab program: ends of TCP transfers for use in namespaces, and the broom.
+//! The lab program: the demo, labs to play with, ends of TCP transfers for use in namespaces, and the broom.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use testbed::{Namespace, Result, Spawn, WorkDir, scope, tcp};
+use testbed::{Namespace, Result, Spawn, WorkDir, demo, scope, tcp, up};
 
 #[derive(Debug, Parser)]
 #[command(name = "testbed", about = "Labs for Weft", version)]
@@ -16,6 +16,27 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show the main job: two hosts, two tenants with the same addresses, guests on both hosts
+    Demo {
+        /// What plays the guests
+        #[arg(long, value_enum, default_value_t = Guests::Smol)]
+        guests: Guests,
+    },
+    /// Bring the demo's lab up and leave it up, to look at it and play with it
+    Up {
+        /// What plays the guests
+        #[arg(long, value_enum, default_value_t = Guests::Smol)]
+        guests: Guests,
+    },
+    /// Take down what `up` brought up, and sweep
+    Down,
+    /// Keep a lab up: what `up` starts
+    #[command(hide = true)]
+    KeepLab {
+        /// What plays the guests
+        #[arg(long, value_enum)]
+        guests: Guests,
+    },
     /// Send pseudo-random bytes over TCP; print how many and their SHA-256
     TcpSend {
         /// Where to
@@ -49,9 +70,28 @@ enum Command {
     },
 }
 
+/// What plays the guests.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Guests {
+    /// IP stacks (smoltcp) in one process
+    Smol,
+    /// Linux machines under QEMU
+    Vm,
+}
+
+impl From<Guests> for demo::Guests {
+    fn from(guests: Guests) -> Self {
+        match guests {
+            Guests::Smol => Self::Smol,
+            Guests::Vm => Self::Vm,
+        }
+    }
+}
+
 fn main() -> ExitCode {
     match act(Arguments::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("testbed: {error}");
             ExitCode::FAILURE
@@ -59,8 +99,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn act(command: Command) -> Result<()> {
+/// Whether what was to be shown held; all but the demo show nothing.
+fn act(command: Command) -> Result<bool> {
     match command {
+        Command::Demo { guests } => return demo::run(guests.into()),
+        Command::Up { guests } => up::up(guests.into())?,
+        Command::Down => up::down()?,
+        Command::KeepLab { guests } => up::keep(guests.into())?,
         Command::TcpSend { to, bytes, seed, deadline } => {
             print_json(&tcp::send(to, bytes, seed, Duration::from_secs(deadline))?);
         }
@@ -71,7 +116,7 @@ fn act(command: Command) -> Result<()> {
         Command::Sweep => scope::sweep(),
         Command::Hold { panic } => hold(panic)?,
     }
-    Ok(())
+    Ok(true)
 }
 
 fn print_json(report: &tcp::Report) {

@@ -25,6 +25,8 @@ pub enum GuestKind {
     Qemu,
     /// A network namespace on a virtual wire. Needs root.
     Netns,
+    /// An IP stack (smoltcp's) on vhost-user, all of a lab's in one process. Needs no root; runs no commands.
+    Smol,
 }
 
 /// A guest of a lab.

@@ -12,6 +12,7 @@ use std::time::Duration;
 pub use spec::{GuestSpec, HostSpec, LabSpec, Placed};
 
 use crate::error::Doing;
+use crate::guest::smol::{SmolGuest, SmolGuests, SmolSpec};
 use crate::guest::{Guest, GuestKind, Machine, NetnsGuest, Nic, QemuGuest, Station};
 use crate::host::{Host, HostOptions, Ledger};
 use crate::peer::{Endpoint, LinuxVxlan, Remote};
@@ -21,6 +22,7 @@ use crate::{Error, Namespace, Result, WorkDir};
 /// A running lab. Guests go first when it is dropped, then peers, hosts, the underlay, and last the directory.
 #[derive(Debug)]
 pub struct Lab {
+    smol: Option<SmolGuests>,
     guests: BTreeMap<String, Guest>,
     peers: BTreeMap<String, LinuxVxlan>,
     hosts: BTreeMap<String, Host>,
@@ -41,6 +43,7 @@ impl Lab {
         let names: Vec<&str> = spec.switches().map(|host| host.name.as_str()).collect();
         let wiring = spec.underlay.join(&dir, &names)?;
         let mut lab = Self {
+            smol: None,
             guests: BTreeMap::new(),
             peers: BTreeMap::new(),
             hosts: BTreeMap::new(),
@@ -57,6 +60,7 @@ impl Lab {
         lab.start_hosts(&spec)?;
         lab.start_peers(&spec, &placed)?;
         lab.start_machines(&placed)?;
+        lab.start_smol(&placed)?;
         Ok(lab)
     }
 
@@ -69,6 +73,14 @@ impl Lab {
             || self.peers.values().find_map(|peer| peer.port(name).ok()).map(|port| port as &dyn Station);
         let guest = self.guests.get(name).map(|guest| guest as &dyn Station).or_else(on_peer);
         guest.unwrap_or_else(|| panic!("the lab has no guest {name}"))
+    }
+
+    /// The guests of [`GuestKind::Smol`], by their names.
+    ///
+    /// # Panics
+    /// When the lab's description has none.
+    pub fn smol(&self) -> &SmolGuests {
+        self.smol.as_ref().unwrap_or_else(|| panic!("the lab has no smoltcp guests"))
     }
 
     /// The machine `tenant/name`, to be killed and restarted.
@@ -86,6 +98,11 @@ impl Lab {
     /// When the lab's description has no such host.
     pub fn host(&self, name: &str) -> &Host {
         self.hosts.get(name).unwrap_or_else(|| panic!("the lab has no host {name}"))
+    }
+
+    /// All hosts that run the switch, by name.
+    pub fn hosts(&self) -> impl Iterator<Item = &Host> {
+        self.hosts.values()
     }
 
     /// The peer of this name.
@@ -214,6 +231,29 @@ impl Lab {
         for (name, machine) in booting {
             machine.wait_ready(BOOT)?;
             self.guests.insert(name, Guest::Qemu(Box::new(machine)));
+        }
+        Ok(())
+    }
+
+    fn start_smol(&mut self, placed: &[Placed]) -> Result<()> {
+        let tenant_of = |guest: &Placed| guest.spec.name.split('/').next().unwrap_or_default().to_owned();
+        let mut members = Vec::new();
+        for guest in placed.iter().filter(|guest| guest.spec.kind == GuestKind::Smol) {
+            let Some(host) = self.hosts.get(&guest.spec.host) else { continue };
+            let others = placed.iter().filter(|other| other.vni == guest.vni && other.index != guest.index);
+            let peers: Vec<&str> = others.map(|other| other.mac.as_str()).collect();
+            let address = format!("{}/{}", guest.address, guest.prefix);
+            let member =
+                SmolGuest::new(&guest.spec.name, host.socket(&guest.socket()), &guest.mac, &[&address])
+                    .mark(&tenant_of(guest))
+                    .mtu(guest.spec.mtu)
+                    .peers(&peers);
+            members.push(guest.gateway.into_iter().fold(member, SmolGuest::gateway));
+        }
+        if !members.is_empty() {
+            let guests = SmolGuests::start(&self.dir, "guests", SmolSpec { guests: members })?;
+            guests.wait_up(START)?;
+            self.smol = Some(guests);
         }
         Ok(())
     }

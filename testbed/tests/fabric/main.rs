@@ -5,6 +5,7 @@
 mod hosts;
 mod linux_peer;
 mod machines;
+mod program;
 mod spoofing;
 mod tenants;
 
@@ -20,6 +21,8 @@ fn main() {
     // Each lab has two switches and several guests on few processors: one at a time unless asked otherwise.
     arguments.test_threads = arguments.test_threads.or(Some(1));
     let trials = vec![
+        any("the demo holds what it claims", program::demo),
+        any("a lab is brought up, looked at and taken down", program::up_and_down),
         any("qemu guests of two hosts ping each other and transfer 64 MiB", machines::two_hosts),
         any("a qemu guest killed and restarted comes back", machines::killed_and_back),
         root("linux's vxlan device is the other host, both directions", linux_peer::both_directions),
