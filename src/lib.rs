@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod dpdk;
 pub mod replay;
 pub mod report;
+pub mod tenancy;
 pub mod worker;
 
 /// The version of this build: the package's, and what it was built from.

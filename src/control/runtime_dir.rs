@@ -18,7 +18,7 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 use thiserror::Error;
 
-use super::api::{Tenancy, tenancy};
+use crate::tenancy::{Tenancy, tenancy};
 
 /// The API's socket in an instance's folder.
 const API_SOCKET: &str = "api.sock";

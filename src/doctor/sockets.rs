@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{Case, Finding};
-use crate::control::api::{Tenancy, tenancy};
 use crate::control::runtime_dir::RuntimeDir;
+use crate::tenancy::{Tenancy, tenancy};
 
 /// The API's socket in an instance's folder.
 const API: &str = "api.sock";
@@ -61,6 +61,11 @@ fn place(case: &Case, instance: &Path, path: &Path) -> Option<Finding> {
     if length > LONGEST {
         let seen = format!("{shown} has {length} bytes, a socket's path has {LONGEST} at most");
         return Some(Finding::error("sockets", seen, "choose a shorter --runtime-dir"));
+    }
+    // A DPDK device's argument ends there.
+    if path.to_string_lossy().contains([' ', ',', '[', ']', '"', '\'']) {
+        let seen = format!("{shown} has a blank, comma, bracket or quote in it");
+        return Some(Finding::error("sockets", seen, "choose another --runtime-dir"));
     }
     let tenancy = tenancy(&case.probe.path(path)).ok();
     // The API's is looked at with the instances.
@@ -134,6 +139,15 @@ mod tests {
         let finding = with_socket(&Fake::healthy(), &format!("{}.sock", "x".repeat(100)));
         assert_eq!(finding.level, Level::Error);
         assert!(finding.seen.ends_with("has 120 bytes, a socket's path has 107 at most"), "{}", finding.seen);
+    }
+
+    #[test]
+    fn a_folder_that_no_device_argument_can_carry_is_an_error() {
+        let fake = Fake::healthy();
+        let case = Case { runtime_dir: "/run/my weft".into(), ..case(&fake, Some(fake.wants())) };
+        let finding = only(check(&case), "sockets");
+        assert_eq!(finding.level, Level::Error);
+        assert!(finding.seen.contains("/run/my weft/hv-a/"), "{}", finding.seen);
     }
 
     #[test]

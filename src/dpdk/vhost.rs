@@ -1,12 +1,11 @@
 //! vhost-user ports: guests on this host, through a unix socket and shared memory.
 
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::UnixStream;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::{fs, io};
 
 use super::{Eal, Error, Port, PortOptions};
+use crate::tenancy::{Tenancy, tenancy};
 
 /// Where a vhost-user port meets its guest.
 ///
@@ -81,18 +80,11 @@ fn writable_folder(path: &Path) -> Result<(), Error> {
 /// Removes the socket at `path` if nobody listens on it.
 fn remove_stale(path: &Path) -> Result<(), Error> {
     let socket = |source| Error::Socket { path: path.to_owned(), source };
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(socket(error)),
-        Ok(meta) if !meta.file_type().is_socket() => return Err(Error::NoSocket(path.to_owned())),
-        Ok(_) => {}
-    }
-    match UnixStream::connect(path) {
-        Ok(_) => Err(Error::SocketServed(path.to_owned())),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            fs::remove_file(path).map_err(socket)
-        }
-        Err(error) => Err(socket(error)),
+    match tenancy(path).map_err(socket)? {
+        Tenancy::Vacant => Ok(()),
+        Tenancy::Stale => fs::remove_file(path).map_err(socket),
+        Tenancy::Live => Err(Error::SocketServed(path.to_owned())),
+        Tenancy::Foreign => Err(Error::NoSocket(path.to_owned())),
     }
 }
 

@@ -446,7 +446,7 @@ fn socket_path<'a>(raw: &'a Located<String>, owner: &str, notes: &Notes) -> Opti
     } else if text.contains(char::is_control) {
         "has a control character".to_owned()
     } else if text.contains([' ', ',', '[', ']', '"', '\'']) {
-        "has a blank, comma, bracket or quote, which a DPDK device's argument has not".to_owned()
+        "has a blank, comma, bracket or quote, which a DPDK device's argument cannot carry".to_owned()
     } else if relative && is_reserved(text) {
         "is the switch's own; give another name".to_owned()
     } else if text.ends_with('/') || Path::new(text).file_name().is_none() {

@@ -195,8 +195,8 @@ async fn within<T>(path: &Path, patience: Duration, work: impl Future<Output = T
 mod tests {
     use std::os::unix::net::UnixListener;
 
-    use super::super::{Tenancy, tenancy};
     use super::*;
+    use crate::tenancy::{Tenancy, tenancy};
 
     #[tokio::test]
     async fn says_that_no_switch_runs() {

@@ -13,7 +13,7 @@ pub use convert::Malformed;
 pub use server::{
     ReportHandle, ReportRequests, ReportSource, ServeError, SourceError, report_channel, serve,
 };
-pub use socket::{Socket, SocketError, Tenancy, tenancy};
+pub use socket::{Socket, SocketError};
 
 /// What the compiler of the API's description makes of it.
 mod v1 {

@@ -140,8 +140,9 @@ impl<S: ReportSource> v1::switch_server::Switch for Service<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::api::{Client, ClientError, Tenancy, tenancy};
+    use crate::control::api::{Client, ClientError};
     use crate::report::samples;
+    use crate::tenancy::{Tenancy, tenancy};
 
     #[tokio::test]
     async fn a_client_reads_the_report_of_the_control_loop() {

@@ -2,17 +2,16 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, fchmod};
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
-};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
 use thiserror::Error;
+
+use crate::tenancy::{Tenancy, tenancy};
 
 /// How many clients may wait to be taken.
 const BACKLOG: i32 = 64;
@@ -69,42 +68,6 @@ impl Drop for Socket {
             // Nothing can be done about a failure; the next start finds a stale socket and removes it.
             let _ = std::fs::remove_file(&self.path);
         }
-    }
-}
-
-/// Who is at the path of a socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tenancy {
-    /// Nothing is there.
-    Vacant,
-    /// A process listens.
-    Live,
-    /// A socket is there, and no process listens.
-    Stale,
-    /// Something is there that is no socket.
-    Foreign,
-}
-
-/// Tells who is at `path`, without blocking.
-///
-/// # Errors
-///
-/// When the path cannot be looked at, for want of permission say.
-pub fn tenancy(path: &Path) -> io::Result<Tenancy> {
-    match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Tenancy::Vacant),
-        Err(error) => return Err(error),
-        Ok(meta) if !meta.file_type().is_socket() => return Ok(Tenancy::Foreign),
-        Ok(_) => {}
-    }
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let fd: OwnedFd = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    match connect(&fd, &SocketAddrUnix::new(path)?) {
-        // EAGAIN: somebody listens, and too many wait already.
-        Ok(()) | Err(Errno::AGAIN) => Ok(Tenancy::Live),
-        Err(Errno::CONNREFUSED) => Ok(Tenancy::Stale),
-        Err(Errno::NOENT) => Ok(Tenancy::Vacant),
-        Err(errno) => Err(errno.into()),
     }
 }
 
