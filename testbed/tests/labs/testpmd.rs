@@ -51,7 +51,9 @@ impl Testpmd {
                 two,
             ])
             .args(["--", "--forward-mode=io", "--auto-start", "--no-mlockall", "--total-num-mbufs=16384"])
-            .args(["--stats-period=60"]);
+            .args(["--stats-period=60"])
+            // What DPDK would leave in /var/run when it is killed goes with the lab.
+            .env("RUNTIME_DIRECTORY", dir.path());
         let spawn = match &self.namespace {
             Some(namespace) => spawn.namespace(namespace),
             None => spawn,
