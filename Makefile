@@ -41,10 +41,11 @@ lint: for-build
 bench: for-build
 	$(CARGO) bench --locked --workspace
 
-# Fuzzes each way for a minute, with libFuzzer, after `cargo install cargo-fuzz`.
+# Fuzzes each way for FUZZ_SECONDS, with libFuzzer; needs `cargo install cargo-fuzz`.
+FUZZ_SECONDS ?= 60
 fuzz: for-build
 	cd pipelines/fuzz && for way in vm_to_vm vm_to_fabric fabric_to_vm; do \
-		RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$way corpus/$$way seeds/$$way -- -max_total_time=60 || exit 1; done
+		mkdir -p corpus/$$way && RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$way corpus/$$way seeds/$$way -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
 clean:
 	$(CARGO) clean

@@ -10,6 +10,7 @@ use std::process::Command;
 
 use super::initramfs::Archive;
 use crate::error::Doing;
+use crate::scope::is_root;
 use crate::{Error, Result};
 
 /// What a machine boots.
@@ -80,7 +81,14 @@ fn unpack(cache: &Path, to: &Path) -> Result<()> {
     let package = match env::var_os("WEFT_LAB_KERNEL_DEB") {
         Some(path) => PathBuf::from(path),
         None => {
-            run_in(&scratch, "apt-get", &["--quiet", "download", &package_name()?])?;
+            // The lists of packages may be missing, or older than the archive: root brings them up to date.
+            download(&scratch).or_else(|error| {
+                if !is_root() {
+                    return Err(error);
+                }
+                run_in(&scratch, "apt-get", &["--quiet", "update"])?;
+                download(&scratch)
+            })?;
             file_in(&scratch, "linux-image-")?
         }
     };
@@ -88,6 +96,10 @@ fn unpack(cache: &Path, to: &Path) -> Result<()> {
     fs::rename(scratch.join("x"), to).doing(|| format!("making {}", to.display()))?;
     drop(fs::remove_dir_all(&scratch));
     Ok(())
+}
+
+fn download(to: &Path) -> Result<String> {
+    run_in(to, "apt-get", &["--quiet", "download", &package_name()?])
 }
 
 /// The package that `linux-image-cloud-amd64`, itself empty, depends on.
