@@ -10,8 +10,7 @@ use crate::config::{
 use crate::control::buffers::Buffers;
 use crate::control::runtime_dir::RuntimeDir;
 use crate::doctor::{
-    Build, Case, CheckDocument, Finding, Hugepages, Level, Probe, Wants, document_findings, examine,
-    would_start,
+    Build, Case, CheckDocument, Finding, Level, Probe, Wants, document_findings, examine, would_start,
 };
 
 /// Says what keeps a switch from starting on this machine, or from being fast there, and what mends it.
@@ -66,11 +65,7 @@ fn wants(path: &Path, host: &str) -> Result<Wants, Vec<String>> {
     let mut wants = Wants {
         cores: this.workers.cores.iter().map(|core| *core as u32).collect(),
         memory_bytes: this.memory.size,
-        hugepages: match this.memory.hugepages {
-            config::checked::Hugepages::Auto => Hugepages::Auto,
-            config::checked::Hugepages::Required => Hugepages::Required,
-            config::checked::Hugepages::Off => Hugepages::Off,
-        },
+        hugepages: this.memory.hugepages,
         too_little_memory: Buffers::new(&fabric, index).err().map(|why| (why.to_string(), why.wanted)),
         ..Wants::default()
     };

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Finding;
+use super::Hugepages;
 
 /// Reads the document at a path for a host: what it wants of the machine, or all that is wrong with it.
 pub type CheckDocument = fn(&Path, &str) -> Result<Wants, Vec<String>>;
@@ -36,18 +37,6 @@ impl Wants {
             None => self.vdevs.push(device.into()),
         }
     }
-}
-
-/// Whether the switch's memory is of hugepages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Hugepages {
-    /// If there are enough.
-    #[default]
-    Auto,
-    /// Or the switch does not start.
-    Required,
-    /// Never.
-    Off,
 }
 
 /// What is wrong with a document, each thing a finding.

@@ -20,7 +20,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-pub use document::{CheckDocument, Hugepages, Wants, document_findings};
+pub use crate::config::checked::Hugepages;
+pub use document::{CheckDocument, Wants, document_findings};
 pub use probe::Probe;
 
 /// All findings about a machine, in the order in which a reader wants them.

@@ -56,11 +56,6 @@ impl<'a> Ipv6<'a> {
         self.0[6]
     }
 
-    /// Hop limit.
-    pub const fn hop_limit(self) -> u8 {
-        self.0[7]
-    }
-
     /// The source.
     pub fn source(self) -> Ipv6Addr {
         self.address::<8>()
