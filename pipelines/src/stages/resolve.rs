@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::frame::Frame;
-use crate::ids::{HopId, TunnelId};
+use crate::ids::{HopId, PortId, TunnelId};
 use crate::overlay::neighbor::{Ask, Resolution};
 use crate::sink::{Handed, Sink};
 use crate::stages::account;
@@ -21,7 +21,7 @@ pub fn resolve<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, tunnel: Tu
     }
     let (resolution, question) = context.neighbors.resolve(hop, tunnel, frame, context.now);
     match resolution {
-        Resolution::Send(frame, mac) => send(context, hop, mac, frame),
+        Resolution::Send(frame, mac) => send(context, uplink, mac, frame),
         Resolution::Held => {}
         Resolution::Full(frame) => {
             account::lost(context.snapshot, context.counters, uplink, Reason::NeighborQueueFull, &frame);
@@ -35,9 +35,10 @@ pub fn resolve<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, tunnel: Tu
 
 /// Takes what is learnt of `hop`, and sends what waited for it.
 pub fn learn<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, hop: HopId, mac: Mac) {
+    let uplink = context.snapshot.hop(hop).uplink;
     for (_, frame) in context.neighbors.learn(hop, mac, context.now) {
         // A static hop has nothing waiting, so the MAC is the one that was learnt.
-        send(context, hop, mac, frame);
+        send(context, uplink, mac, frame);
     }
 }
 
@@ -62,11 +63,11 @@ pub fn ask<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, question: Ask)
     context.sink.transmit(hop.uplink, frame);
 }
 
-fn send<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, hop: HopId, mac: Mac, mut frame: F) {
+fn send<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, uplink: PortId, mac: Mac, mut frame: F) {
     if let Some(destination) = frame.data_mut().first_chunk_mut::<6>() {
         *destination = mac.0;
     }
-    context.sink.transmit(context.snapshot.hop(hop).uplink, frame);
+    context.sink.transmit(uplink, frame);
 }
 
 #[cfg(test)]
