@@ -7,7 +7,9 @@ use core::fmt;
 pub struct Vni(u32);
 
 impl Vni {
-    /// The largest.
+    /// The identifier with the lowest number.
+    pub const LOWEST: Self = Self(1);
+    /// The largest number.
     pub const MAX: u32 = (1 << 24) - 1;
 
     /// The identifier `value`, if it is in range.

@@ -1,0 +1,9 @@
+//! Sessions: which connections there are, what state they are in, and when they end.
+
+pub mod key;
+pub mod settings;
+pub mod state;
+
+pub use key::{Key, Key4, Key6, Toward};
+pub use settings::{Limits, Settings, Tracking};
+pub use state::{State, Timeouts};
