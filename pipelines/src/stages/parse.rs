@@ -109,7 +109,7 @@ fn read_ipv6(packet: &[u8], lane: &mut Headers) -> Result<(), Reason> {
     let upper = ipv6::upper(ip.next_header(), payload).map_err(|_| Reason::MalformedIpv6)?;
     let fragment = match upper.fragment {
         None => Fragment::Whole,
-        Some(ipv6::Fragment { offset: 0 }) => Fragment::First,
+        Some(ipv6::Fragment { offset: 0, .. }) => Fragment::First,
         Some(_) => Fragment::Later,
     };
     let ports = transport(upper.protocol, fragment, upper.payload)?;

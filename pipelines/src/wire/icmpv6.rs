@@ -9,10 +9,20 @@ pub const LEN: usize = 4;
 
 /// Message types.
 pub mod kind {
+    /// Destination unreachable.
+    pub const UNREACHABLE: u8 = 1;
+    /// Packet too big.
+    pub const TOO_BIG: u8 = 2;
+    /// Time exceeded.
+    pub const TIME_EXCEEDED: u8 = 3;
+    /// Parameter problem.
+    pub const PARAMETER_PROBLEM: u8 = 4;
     /// Echo request.
     pub const ECHO_REQUEST: u8 = 128;
     /// Echo reply.
     pub const ECHO_REPLY: u8 = 129;
+    /// Multicast listener query (RFC 2710, RFC 3810).
+    pub const MLD_QUERY: u8 = 130;
     /// Multicast listener report (RFC 2710).
     pub const MLD_REPORT: u8 = 131;
     /// Multicast listener done (RFC 2710).
@@ -29,6 +39,35 @@ pub mod kind {
     pub const REDIRECT: u8 = 137;
     /// Multicast listener report, version 2 (RFC 3810).
     pub const MLD_REPORT_V2: u8 = 143;
+}
+
+/// Whether messages of type `kind` tell of a packet that was not delivered, and quote it.
+///
+/// Types below 128 that nobody knows are errors too (RFC 4443, section 2.1), but what they quote, and where, is
+/// not known either.
+pub const fn is_error(kind: u8) -> bool {
+    matches!(kind, kind::UNREACHABLE | kind::TOO_BIG | kind::TIME_EXCEEDED | kind::PARAMETER_PROBLEM)
+}
+
+/// The type of the query that a message of type `kind` is or answers, and whether it is the answer.
+pub const fn query_of(kind: u8) -> Option<(u8, bool)> {
+    match kind {
+        kind::ECHO_REQUEST => Some((kind, false)),
+        kind::ECHO_REPLY => Some((kind::ECHO_REQUEST, true)),
+        _ => None,
+    }
+}
+
+/// Whether a message of type `kind` keeps the link itself going: neighbour discovery and multicast listeners.
+///
+/// Policy is not asked about them: without them there is no link to have a policy for (RFC 4890, section 4.4.1).
+pub const fn is_discovery(kind: u8) -> bool {
+    matches!(kind, kind::MLD_QUERY..=kind::REDIRECT | kind::MLD_REPORT_V2)
+}
+
+/// The identifier of an echo request or reply, of which `rest` is what follows the header.
+pub fn identifier(rest: &[u8]) -> Option<u16> {
+    rest.first_chunk().map(|identifier| u16::from_be_bytes(*identifier))
 }
 
 /// An ICMPv6 header.
@@ -108,5 +147,22 @@ impl<'a> Iterator for Options<'a> {
         let (option, rest) = self.0.split_at_checked(length).filter(|_| length > 0)?;
         self.0 = rest;
         Some(option)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_an_error_a_query_discovery_or_none() {
+        let of = |holds: fn(u8) -> bool| (0..=255).filter(|kind| holds(*kind)).collect::<Vec<u8>>();
+        assert_eq!(of(is_error), [1, 2, 3, 4]);
+        assert_eq!(of(|kind| query_of(kind) == Some((128, false))), [128]);
+        assert_eq!(of(|kind| query_of(kind) == Some((128, true))), [129]);
+        assert_eq!(of(|kind| query_of(kind).is_some()), [128, 129]);
+        assert_eq!(of(is_discovery), [130, 131, 132, 133, 134, 135, 136, 137, 143]);
+        assert_eq!(identifier(&[1, 2, 3]), Some(0x0102));
+        assert_eq!(identifier(&[1]), None);
     }
 }

@@ -14,13 +14,22 @@ pub struct Ipv4<'a>(&'a [u8; LEN]);
 impl<'a> Ipv4<'a> {
     /// The header at the start of `packet` and its payload, without the padding a short frame has behind it.
     pub fn split(packet: &'a [u8]) -> Result<(Self, &'a [u8]), Malformed> {
+        let header = Self::first(packet)?;
+        packet.get(header.header_len()..header.total_len()).map(|payload| (header, payload)).ok_or(Malformed)
+    }
+
+    /// The header at the start of a packet of which the end may be missing, and the payload that is there.
+    pub fn split_cut(packet: &'a [u8]) -> Result<(Self, &'a [u8]), Malformed> {
+        let header = Self::first(packet)?;
+        let end = header.total_len().min(packet.len());
+        packet.get(header.header_len()..end).map(|payload| (header, payload)).ok_or(Malformed)
+    }
+
+    fn first(packet: &'a [u8]) -> Result<Self, Malformed> {
         let header = Self(packet.first_chunk().ok_or(Malformed)?);
         let version = header.0[0] >> 4;
         let (header_len, total_len) = (header.header_len(), header.total_len());
-        if version != 4 || header_len < LEN || total_len < header_len {
-            return Err(Malformed);
-        }
-        packet.get(header_len..total_len).map(|payload| (header, payload)).ok_or(Malformed)
+        if version != 4 || header_len < LEN || total_len < header_len { Err(Malformed) } else { Ok(header) }
     }
 
     /// Bytes of the header with its options.
@@ -100,4 +109,6 @@ pub mod protocol {
     pub const UDP: u8 = 17;
     /// ICMPv6.
     pub const ICMPV6: u8 = 58;
+    /// SCTP.
+    pub const SCTP: u8 = 132;
 }

@@ -31,6 +31,10 @@ pub struct Upper<'a> {
 pub struct Fragment {
     /// Where the payload stands in the packet that was fragmented, in bytes.
     pub offset: u16,
+    /// Whether more fragments follow.
+    pub more: bool,
+    /// What fragments of one packet share.
+    pub identification: u32,
 }
 
 impl<'a> Ipv6<'a> {
@@ -38,12 +42,19 @@ impl<'a> Ipv6<'a> {
     ///
     /// A jumbogram (payload length 0 with more following; RFC 2675) is not recognised: its payload is empty.
     pub fn split(packet: &'a [u8]) -> Result<(Self, &'a [u8]), Malformed> {
-        let (header, rest) = packet.split_first_chunk().ok_or(Malformed)?;
-        let header = Self(header);
-        if header.0[0] >> 4 != 6 {
-            return Err(Malformed);
-        }
+        let (header, rest) = Self::first(packet)?;
         rest.get(..header.payload_len()).map(|payload| (header, payload)).ok_or(Malformed)
+    }
+
+    /// The header at the start of a packet of which the end may be missing, and the payload that is there.
+    pub fn split_cut(packet: &'a [u8]) -> Result<(Self, &'a [u8]), Malformed> {
+        let (header, rest) = Self::first(packet)?;
+        Ok((header, rest.get(..header.payload_len()).unwrap_or(rest)))
+    }
+
+    fn first(packet: &'a [u8]) -> Result<(Self, &'a [u8]), Malformed> {
+        let (header, rest) = packet.split_first_chunk().ok_or(Malformed)?;
+        if header[0] >> 4 == 6 { Ok((Self(header), rest)) } else { Err(Malformed) }
     }
 
     /// Bytes behind the fixed header.
@@ -87,11 +98,15 @@ pub fn upper(mut next: u8, mut payload: &[u8]) -> Result<Upper<'_>, Malformed> {
             HOP_BY_HOP | ROUTING | DESTINATION => 8 + usize::from(*payload.get(1).ok_or(Malformed)?) * 8,
             AUTHENTICATION => 8 + usize::from(*payload.get(1).ok_or(Malformed)?) * 4,
             FRAGMENT => {
-                let [_, _, high, low, ..] = *payload.first_chunk::<8>().ok_or(Malformed)?;
+                let [_, _, high, low, identification @ ..] = *payload.first_chunk::<8>().ok_or(Malformed)?;
                 let field = u16::from_be_bytes([high, low]);
                 // An atomic fragment (offset 0, no more; RFC 6946) is a whole packet.
                 if field & 0xfff9 != 0 {
-                    fragment = Some(Fragment { offset: field & 0xfff8 });
+                    fragment = Some(Fragment {
+                        offset: field & 0xfff8,
+                        more: field & 1 != 0,
+                        identification: u32::from_be_bytes(identification),
+                    });
                 }
                 8
             }
@@ -106,4 +121,34 @@ pub fn upper(mut next: u8, mut payload: &[u8]) -> Result<Upper<'_>, Malformed> {
         }
     }
     Err(Malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FRAGMENT: u8 = 44;
+
+    fn fragment_of(payload: &[u8]) -> Option<Fragment> {
+        upper(FRAGMENT, payload).unwrap().fragment
+    }
+
+    #[test]
+    fn tells_what_a_fragment_header_says() {
+        let header = |field: u16| {
+            let [high, low] = field.to_be_bytes();
+            [17, 0, high, low, 0xde, 0xad, 0xbe, 0xef, 1, 2, 3, 4, 5, 6, 7, 8]
+        };
+        let identification = 0xdead_beef;
+        for (field, expected) in [
+            (1, Some(Fragment { offset: 0, more: true, identification })),
+            (8 | 1, Some(Fragment { offset: 8, more: true, identification })),
+            (0xfff8, Some(Fragment { offset: 0xfff8, more: false, identification })),
+            // The reserved bits do not count.
+            (6, None),
+            (0, None),
+        ] {
+            assert_eq!(fragment_of(&header(field)), expected, "{field:#x}");
+        }
+    }
 }
