@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::wire::ipv4::protocol;
+
 /// The state of a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -52,6 +54,25 @@ impl State {
         Self::TcpTimeWait,
         Self::TcpClosed,
     ];
+
+    /// That of a session that a packet of `protocol` opens, other than TCP.
+    pub const fn first_of(protocol: u8) -> Self {
+        match protocol {
+            protocol::UDP => Self::UdpNew,
+            protocol::ICMP | protocol::ICMPV6 => Self::IcmpNew,
+            _ => Self::New,
+        }
+    }
+
+    /// What it becomes when the other side has answered; TCP has rules of its own.
+    pub const fn replied(self) -> Self {
+        match self {
+            Self::New => Self::Replied,
+            Self::UdpNew => Self::UdpReplied,
+            Self::IcmpNew => Self::IcmpReplied,
+            other => other,
+        }
+    }
 
     /// Whether the other side has not confirmed the session yet: such sessions give way first.
     pub const fn is_embryonic(self) -> bool {
