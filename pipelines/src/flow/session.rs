@@ -162,7 +162,7 @@ impl<K: Key> Session<K> {
     /// When it ends, if no packet comes before.
     #[inline]
     pub fn deadline(&self, timeouts: &Timeouts) -> Tick {
-        self.last + timeouts.of(self.state)
+        Tick(self.last.0.saturating_add(timeouts.nanos(self.state)))
     }
 
     pub(super) fn is_live(&self) -> bool {

@@ -99,19 +99,26 @@ impl State {
     }
 }
 
-/// How long a session may last without a packet, by [`State`].
+/// How long a session may last without a packet, by [`State`]: nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts([Duration; State::ALL.len()]);
+pub struct Timeouts([u64; State::ALL.len()]);
 
 impl Timeouts {
     /// How long in `state`.
     pub const fn of(&self, state: State) -> Duration {
+        Duration::from_nanos(self.nanos(state))
+    }
+
+    /// How long in `state`, in nanoseconds.
+    #[inline]
+    pub const fn nanos(&self, state: State) -> u64 {
         self.0[state as usize]
     }
 
-    /// Sets how long in `state`.
+    /// Sets how long in `state`; 584 years at most.
     pub const fn set(&mut self, state: State, timeout: Duration) {
-        self.0[state as usize] = timeout;
+        let nanos = timeout.as_nanos();
+        self.0[state as usize] = if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 };
     }
 }
 
@@ -130,7 +137,7 @@ impl Default for Timeouts {
             State::TcpTimeWait => 60,
             State::TcpClosed => 10,
         };
-        Self(State::ALL.map(|state| Duration::from_secs(seconds(state))))
+        Self(State::ALL.map(|state| seconds(state) * 1_000_000_000))
     }
 }
 
