@@ -26,15 +26,21 @@ pub struct Plane<F> {
 }
 
 impl<F: Frame> Plane<F> {
-    /// The packet logic of `worker` for configurations with as many ports, tenants and hosts as `snapshot` has.
+    /// The packet logic of `worker`, to begin with `snapshot`.
     pub fn new(worker: WorkerId, snapshot: &Snapshot) -> Self {
         Self {
-            counters: Counters::new(snapshot.ports.len(), snapshot.tenants, snapshot.tunnels.len()),
+            counters: Counters::new(snapshot.sizes()),
             neighbors: Neighbors::new(snapshot.hops.iter().map(|hop| hop.fixed)),
             worker,
             arrived: Batch::default(),
             leaving: Batch::default(),
         }
+    }
+
+    /// Makes room for what is new in `snapshot`, which is taken up from now on.
+    pub fn adopt(&mut self, snapshot: &Snapshot, _now: Tick) {
+        self.counters.grow(snapshot.sizes());
+        self.neighbors.grow(snapshot.hops.iter().map(|hop| hop.fixed));
     }
 
     /// Takes the burst that `receive` reads from `port` all the way. Returns how many packets it had.
@@ -53,6 +59,12 @@ impl<F: Frame> Plane<F> {
             match &snapshot.port(port).kind {
                 PortKind::Guest(guest) => vm_to_vm::vm_to_vm(&mut context, port, guest, arrived, leaving),
                 PortKind::Uplink(uplink) => fabric_to_vm::fabric_to_vm(&mut context, port, uplink, arrived),
+                PortKind::Vacant => {
+                    account::received(&mut context, port, arrived);
+                    for frame in arrived.take() {
+                        account::dropped(&mut context, port, None, Reason::PortDown, frame);
+                    }
+                }
             }
         }
         packets
