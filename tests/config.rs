@@ -6,10 +6,11 @@ use std::path::Path;
 use proptest::prelude::*;
 use serde_json::Value;
 use weft::config::checked::{
-    Attach, GroupIndex, HostIndex, Hugepages, Mode, Peer, Poll, PortRange, SegmentIndex, Service, Verdict,
-    VhostMode,
+    Attach, GroupIndex, HostIndex, Hugepages, Mode, Peer, Poll, PortRange, SegmentIndex, Service,
+    SessionLimits, Sessions, Tracking, Verdict, VhostMode,
 };
 use weft::config::{self, Fabric, Location};
+use weft_pipelines::flow::State;
 
 const GOOD: &str = include_str!("config/good.yaml");
 const DESIGN: &str = include_str!("config/design.yaml");
@@ -62,6 +63,35 @@ fn what_is_said_arrives_and_what_is_not_has_its_default() {
     let (host, demo) = (&minimal.hosts[0], &minimal.tenants[0]);
     assert_eq!((host.memory.size, host.memory.hugepages), (512 << 20, Hugepages::Off));
     assert_eq!((demo.policy.default, demo.policy.rules.len(), demo.qos), (Verdict::Allow, 0, None));
+}
+
+/// `good.yaml` with all that can be said of sessions.
+fn with_sessions() -> String {
+    let fabric = "fabric: { name: lab, sessions: { tcp: liberal, pick-up: false, timeouts: { tcp-opening: 5s, \
+                  tcp-established: 2h, tcp-closing: 90s, tcp-time-wait: 1.5m, tcp-closed: 1s, udp: 10s, \
+                  udp-replied: 1d, icmp: 7s, other: 8s, other-replied: 30d } } }";
+    GOOD.replace("fabric: { name: lab }", fabric)
+        .replace("    memory: { size", "    sessions: 1M\n    memory: { size")
+        .replace("    segments:\n", "    sessions: { max: 2048, opening: 512, rate: 50k/s }\n    segments:\n")
+        .replace("        groups: [db]\n", "        groups: [db]\n        sessions: { max: 4096 }\n")
+}
+
+#[test]
+fn sessions_are_set_for_the_fabric_a_host_a_tenant_and_an_endpoint() {
+    let fabric = accepted(&with_sessions());
+    assert_eq!((fabric.sessions.tcp, fabric.sessions.pick_up), (Tracking::Liberal, false));
+    let seconds = |state| fabric.sessions.timeouts.of(state).as_secs();
+    let all: Vec<u64> = State::ALL.into_iter().map(seconds).collect();
+    assert_eq!(all, [8, 2_592_000, 10, 86_400, 7, 7, 5, 5, 7_200, 90, 90, 90, 1]);
+    assert_eq!((fabric.hosts[0].sessions, fabric.hosts[1].sessions), (1_000_000, 262_144));
+    let [web1, db1] = &fabric.tenants[0].endpoints[..] else { panic!("two endpoints") };
+    let limits = SessionLimits { max: Some(2_048), opening: Some(512), rate: Some(50_000) };
+    assert_eq!((fabric.tenants[0].sessions, web1.sessions), (limits, limits));
+    // What the endpoint does not say itself is as its tenant has it.
+    assert_eq!(db1.sessions, SessionLimits { max: Some(4_096), ..limits });
+    let plain = accepted(GOOD);
+    assert_eq!(plain.sessions, Sessions::default());
+    assert_eq!(plain.tenants[0].endpoints[0].sessions, SessionLimits::default());
 }
 
 #[test]
@@ -193,7 +223,7 @@ fn only_what_is_said_counts_as_different() {
 fn the_schema_accepts_what_is_accepted_and_says_what_each_key_is() {
     let schema = config::schema();
     let validator = jsonschema::validator_for(schema).unwrap();
-    for text in [GOOD, DESIGN, LAB, MINIMAL] {
+    for text in [GOOD, DESIGN, LAB, MINIMAL, &with_sessions()] {
         // As YAML 1.2 has it: `off` is a word.
         let options = serde_saphyr::options! { strict_booleans: true };
         let document: Value = serde_saphyr::from_str_with_options(text, options).unwrap();

@@ -1,6 +1,6 @@
 //! What a worker counts: plain numbers, its own, read between two bursts.
 
-use crate::ids::{PortId, TenantId, TunnelId};
+use crate::ids::{PortId, TenantId, Tick, TunnelId};
 use crate::verdict::Reason;
 
 /// Packets and their bytes, from the Ethernet header to the last byte (no FCS).
@@ -102,6 +102,41 @@ pub struct TunnelCounters {
     pub rx: Traffic,
 }
 
+/// What a rule, or a tenant's default, decided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RuleCounters {
+    /// Connections, or packets that belong to none, that it decided.
+    pub hits: u64,
+    /// Packets dropped because of it.
+    pub denied: u64,
+    /// Packets that would have been dropped because of it, were it not only counted.
+    pub would_deny: u64,
+    /// When it last decided something; 0 if it never did.
+    pub last_hit: Tick,
+}
+
+impl core::ops::AddAssign for RuleCounters {
+    fn add_assign(&mut self, other: Self) {
+        self.hits += other.hits;
+        self.denied += other.denied;
+        self.would_deny += other.would_deny;
+        self.last_hit = self.last_hit.max(other.last_hit);
+    }
+}
+
+/// How many there are of what is counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Ports.
+    pub ports: usize,
+    /// Tenants.
+    pub tenants: usize,
+    /// Tunnels.
+    pub tunnels: usize,
+    /// Rules and defaults of all tenants.
+    pub rules: usize,
+}
+
 /// All that one worker counts.
 ///
 /// Each packet that exists was received, made as a copy, or made by the switch; and each ends up sent, dropped or
@@ -114,6 +149,8 @@ pub struct Counters {
     pub tenants: Vec<TenantCounters>,
     /// By [`TunnelId`].
     pub tunnels: Vec<TunnelCounters>,
+    /// By slot: of each tenant its rules and its default.
+    pub rules: Vec<RuleCounters>,
     /// Copies made to reach several destinations.
     pub replicated: u64,
     /// Packets that the switch made itself: ARP requests.
@@ -124,13 +161,26 @@ pub struct Counters {
 
 impl Counters {
     /// Counters for so many of each.
-    pub fn new(ports: usize, tenants: usize, tunnels: usize) -> Self {
-        Self {
-            ports: vec![PortCounters::default(); ports],
-            tenants: vec![TenantCounters::default(); tenants],
-            tunnels: vec![TunnelCounters::default(); tunnels],
-            ..Self::default()
+    pub fn new(sizes: Sizes) -> Self {
+        let mut counters = Self::default();
+        counters.grow(sizes);
+        counters
+    }
+
+    /// Makes room for so many of each. What there is stays, also if it is more.
+    pub fn grow(&mut self, sizes: Sizes) {
+        fn to<T: Clone + Default>(list: &mut Vec<T>, len: usize) {
+            list.resize(list.len().max(len), T::default());
         }
+        to(&mut self.ports, sizes.ports);
+        to(&mut self.tenants, sizes.tenants);
+        to(&mut self.tunnels, sizes.tunnels);
+        if self.rules.capacity() < sizes.rules {
+            // Some to spare: a rule more is not to move a hundred thousand.
+            let spare = (sizes.rules / 4).max(64);
+            self.rules.reserve_exact(sizes.rules - self.rules.len() + spare);
+        }
+        to(&mut self.rules, sizes.rules);
     }
 
     /// A port's.
@@ -148,16 +198,27 @@ impl Counters {
         &mut self.tunnels[tunnel.index()]
     }
 
-    /// Copies `other`, which has as many of each, without allocating.
+    /// A rule's or a default's, by its slot.
+    pub fn rule(&mut self, slot: u32) -> &mut RuleCounters {
+        &mut self.rules[slot as usize]
+    }
+
+    /// Copies `other` as far as there is room, without allocating; what `other` does not have is 0.
     pub fn copy_from(&mut self, other: &Self) {
-        self.ports.clone_from_slice(&other.ports);
-        self.tenants.clone_from_slice(&other.tenants);
-        self.tunnels.clone_from_slice(&other.tunnels);
+        fn copy<T: Clone + Default>(mine: &mut [T], others: &[T]) {
+            let both = mine.len().min(others.len());
+            mine[..both].clone_from_slice(&others[..both]);
+            mine[both..].fill(T::default());
+        }
+        copy(&mut self.ports, &other.ports);
+        copy(&mut self.tenants, &other.tenants);
+        copy(&mut self.tunnels, &other.tunnels);
+        copy(&mut self.rules, &other.rules);
         (self.replicated, self.originated, self.consumed) =
             (other.replicated, other.originated, other.consumed);
     }
 
-    /// Adds what another worker counted.
+    /// Adds what another worker counted, as far as there is room.
     pub fn merge(&mut self, other: &Self) {
         for (mine, others) in self.ports.iter_mut().zip(&other.ports) {
             mine.rx += others.rx;
@@ -173,8 +234,43 @@ impl Counters {
             mine.tx += others.tx;
             mine.rx += others.rx;
         }
+        for (mine, others) in self.rules.iter_mut().zip(&other.rules) {
+            *mine += *others;
+        }
         self.replicated += other.replicated;
         self.originated += other.originated;
         self.consumed += other.consumed;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grown_counters_keep_what_they_counted_and_copies_take_what_fits() {
+        let mut counters = Counters::new(Sizes { ports: 1, tenants: 1, tunnels: 0, rules: 2 });
+        counters.port(PortId(0)).rx.add(60);
+        counters.rule(1).hits = 7;
+        counters.grow(Sizes { ports: 3, tenants: 0, tunnels: 1, rules: 3 });
+        let lens = |c: &Counters| (c.ports.len(), c.tenants.len(), c.tunnels.len(), c.rules.len());
+        assert_eq!(lens(&counters), (3, 1, 1, 3));
+        assert_eq!((counters.ports[0].rx.packets, counters.rules[1].hits), (1, 7));
+        // One that was made for less, or for more.
+        let mut small = Counters::new(Sizes { ports: 1, ..Sizes::default() });
+        small.copy_from(&counters);
+        assert_eq!((lens(&small), small.ports[0].rx.bytes), ((1, 0, 0, 0), 60));
+        let mut large = Counters::new(Sizes { ports: 9, rules: 9, ..Sizes::default() });
+        large.port(PortId(8)).tx.add(1);
+        large.copy_from(&counters);
+        assert_eq!((large.rules[1].hits, large.ports[8].tx.packets), (7, 0));
+    }
+
+    #[test]
+    fn a_rule_was_last_hit_when_any_worker_saw_it() {
+        let hit = |last_hit| RuleCounters { hits: 2, denied: 1, would_deny: 0, last_hit: Tick(last_hit) };
+        let mut sum = hit(5);
+        sum += hit(3);
+        assert_eq!(sum, RuleCounters { hits: 4, denied: 2, would_deny: 0, last_hit: Tick(5) });
     }
 }

@@ -80,6 +80,12 @@ impl<F: Frame> Plane<F> {
             match &snapshot.port(port).kind {
                 PortKind::Guest(guest) => vm_to_vm::vm_to_vm(&mut context, port, guest, arrived, leaving),
                 PortKind::Uplink(uplink) => fabric_to_vm::fabric_to_vm(&mut context, port, uplink, arrived),
+                PortKind::Vacant => {
+                    account::received(&mut context, port, arrived);
+                    for frame in arrived.take() {
+                        account::dropped(&mut context, port, None, Reason::PortDown, frame);
+                    }
+                }
             }
         }
         packets

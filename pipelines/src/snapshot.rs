@@ -2,11 +2,16 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
+use crate::counters::Sizes;
+use crate::flow;
 use crate::ids::{Epoch, HopId, PortId, SegmentId, TenantId, TunnelId, WorkerId};
 use crate::overlay::{Table, Template};
 use crate::wire::{Mac, Vni};
 
 /// One host's part of the fabric.
+///
+/// Ports, tenants, tunnels, hops and rule slots keep their numbers from one snapshot to the next, so that what is
+/// counted by number goes on; a number is never given to another thing. What is no more leaves its place behind.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// Counted up with each snapshot.
@@ -25,6 +30,10 @@ pub struct Snapshot {
     pub hops: Vec<Hop>,
     /// How many tenants there are.
     pub tenants: usize,
+    /// How many counters of rules and defaults there are.
+    pub slots: usize,
+    /// How sessions are kept.
+    pub sessions: flow::Settings,
     /// Where the endpoints are.
     pub endpoints: Endpoints,
     /// Segments by VNI: those with an endpoint on this host.
@@ -51,6 +60,8 @@ pub enum PortKind {
     Guest(Guest),
     /// The underlay.
     Uplink(Uplink),
+    /// Nothing any more: an endpoint that an earlier configuration had.
+    Vacant,
 }
 
 /// What an endpoint may claim to be.
@@ -66,6 +77,8 @@ pub struct Guest {
     pub ipv4: Box<[Ipv4Addr]>,
     /// Its IPv6 addresses, the link-local one made of its MAC among them.
     pub ipv6: Box<[Ipv6Addr]>,
+    /// What it may take of its worker's sessions.
+    pub limits: flow::Limits,
 }
 
 /// Our side of the underlay.
@@ -188,25 +201,31 @@ impl Snapshot {
         &self.hops[hop.index()]
     }
 
-    /// What an endpoint's port may claim; `None` for an uplink.
+    /// What an endpoint's port may claim; `None` for any other port, and for one of another configuration.
     pub fn guest(&self, port: PortId) -> Option<&Guest> {
-        match &self.port(port).kind {
+        match &self.ports.get(port.index())?.kind {
             PortKind::Guest(guest) => Some(guest),
-            PortKind::Uplink(_) => None,
+            PortKind::Uplink(_) | PortKind::Vacant => None,
         }
     }
 
-    /// Our side of the underlay at an uplink; `None` for an endpoint's port.
+    /// Our side of the underlay at an uplink; `None` for any other port, and for one of another configuration.
     pub fn uplink(&self, port: PortId) -> Option<&Uplink> {
-        match &self.port(port).kind {
+        match &self.ports.get(port.index())?.kind {
             PortKind::Uplink(uplink) => Some(uplink),
-            PortKind::Guest(_) => None,
+            PortKind::Guest(_) | PortKind::Vacant => None,
         }
     }
 
     /// The tenant of an endpoint's port.
     pub fn tenant(&self, port: PortId) -> Option<TenantId> {
         self.guest(port).map(|guest| guest.tenant)
+    }
+
+    /// How many there are of what is counted.
+    pub fn sizes(&self) -> Sizes {
+        let (ports, tunnels) = (self.ports.len(), self.tunnels.len());
+        Sizes { ports, tenants: self.tenants, tunnels, rules: self.slots }
     }
 
     /// Keys of [`peers`](Self::peers) and [`neighbors`](Self::neighbors).

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use ipnet::{IpNet, Ipv4Net};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use weft_pipelines::flow::Timeouts;
 use weft_pipelines::{Mac, Vni};
 
 use super::diagnostic::{At, Diagnostics};
@@ -18,6 +19,8 @@ pub struct Fabric {
     pub name: Name,
     /// The UDP port that VTEPs listen on.
     pub vxlan_port: u16,
+    /// How sessions are kept.
+    pub sessions: Sessions,
     /// The hosts, in the document's order.
     pub hosts: Vec<Host>,
     /// The tenants, in the document's order.
@@ -31,6 +34,45 @@ impl Fabric {
     pub fn host(&self, name: &str) -> Option<HostIndex> {
         self.hosts.iter().position(|host| host.name == name).map(HostIndex)
     }
+}
+
+/// How sessions are kept, on every host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sessions {
+    /// What happens to TCP segments outside the window.
+    pub tcp: Tracking,
+    /// Whether a TCP connection that is first seen in mid-stream is taken up.
+    pub pick_up: bool,
+    /// How long sessions last without packets.
+    pub timeouts: Timeouts,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self { tcp: Tracking::Strict, pick_up: true, timeouts: Timeouts::default() }
+    }
+}
+
+/// What happens to TCP segments outside the window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tracking {
+    /// They are dropped.
+    #[default]
+    Strict,
+    /// They pass.
+    Liberal,
+}
+
+/// What a guest may take of the room for sessions; `None` is the default, which depends on the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// Its sessions, of each family.
+    pub max: Option<u32>,
+    /// Of these, those that nobody has answered; not more than `max`.
+    pub opening: Option<u32>,
+    /// Those opened in a second, in each direction.
+    pub rate: Option<u32>,
 }
 
 /// A host's place in [`Fabric::hosts`].
@@ -56,6 +98,8 @@ pub struct Host {
     pub workers: Workers,
     /// Memory for packets and sessions.
     pub memory: Memory,
+    /// How many sessions each worker has room for, of each family.
+    pub sessions: u32,
     /// Its interfaces to the underlay. Without any it is known only as a peer.
     pub uplinks: Vec<Uplink>,
     /// Where the document describes it.
@@ -145,6 +189,8 @@ pub struct Tenant {
     pub name: Name,
     /// Limits on all that its endpoints send and receive together, on each host.
     pub qos: Option<Qos>,
+    /// What each of its endpoints may take of the room for sessions.
+    pub sessions: SessionLimits,
     /// Its layer 2 networks.
     pub segments: Vec<Segment>,
     /// The groups that its rules speak of.
@@ -221,12 +267,14 @@ pub struct Endpoint {
     pub groups: Vec<GroupIndex>,
     /// Limits on what it sends and receives.
     pub qos: Option<Qos>,
+    /// What it may take of the room for sessions: its own limits, else its tenant's.
+    pub sessions: SessionLimits,
     /// Where the document describes it.
     pub at: At,
 }
 
 /// How a host reaches an endpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Attach {
     /// By a vhost-user socket.
     VhostUser {
@@ -242,7 +290,7 @@ pub enum Attach {
 }
 
 /// Who makes a vhost-user socket.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum VhostMode {
     /// Weft makes it, the guest's hypervisor connects.

@@ -3,9 +3,12 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::checked::{Hugepages, Mode, Poll, Service, Verdict, VhostMode};
+use super::checked::{Hugepages, Mode, Poll, Service, Tracking, Verdict, VhostMode};
 use super::read::Located;
-use super::scalar::{Address, HostName, InterfaceAddress, Name, Network, PacketRate, Rate, Size, UnicastMac};
+use super::scalar::{
+    Address, Count, Frequency, HostName, InterfaceAddress, Name, Network, PacketRate, Period, Rate, Size,
+    UnicastMac,
+};
 
 /// A list, located as its items are.
 pub type List<T> = Located<Vec<Located<T>>>;
@@ -31,6 +34,8 @@ pub struct Fabric {
     pub name: Located<Name>,
     /// The tunnel's parameters.
     pub vxlan: Option<Located<Vxlan>>,
+    /// How sessions are kept, on every host.
+    pub sessions: Option<Located<Sessions>>,
 }
 
 /// The tunnel's parameters.
@@ -40,6 +45,58 @@ pub struct Vxlan {
     /// The UDP port that VTEPs listen on. Default: 4789 (RFC 7348).
     #[schemars(range(min = 1))]
     pub port: Option<Located<u16>>,
+}
+
+/// How sessions (connections, and what is like them) are kept.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Sessions {
+    /// Whether TCP segments outside the window are dropped (strict) or pass (liberal); they never keep a session
+    /// alive. Default: strict.
+    pub tcp: Option<Located<Tracking>>,
+    /// Whether a TCP connection that is first seen in mid-stream is taken up, if the policy allows it. Default: true.
+    pub pick_up: Option<Located<bool>>,
+    /// How long sessions last without packets.
+    pub timeouts: Option<Located<Timeouts>>,
+}
+
+/// How long sessions last without packets, by what they are and how far they have come.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Timeouts {
+    /// TCP until both sides have acknowledged. Default: 60s.
+    pub tcp_opening: Option<Located<Period>>,
+    /// TCP that is established. Default: 124m (RFC 5382).
+    pub tcp_established: Option<Located<Period>>,
+    /// TCP of which one or both sides have sent a FIN. Default: 120s.
+    pub tcp_closing: Option<Located<Period>>,
+    /// TCP of which both FINs are acknowledged. Default: 60s.
+    pub tcp_time_wait: Option<Located<Period>>,
+    /// TCP that an RST ended. Default: 10s.
+    pub tcp_closed: Option<Located<Period>>,
+    /// UDP in one direction. Default: 30s.
+    pub udp: Option<Located<Period>>,
+    /// UDP in both directions. Default: 180s.
+    pub udp_replied: Option<Located<Period>>,
+    /// ICMP queries, answered or not. Default: 60s.
+    pub icmp: Option<Located<Period>>,
+    /// Other protocols in one direction. Default: 60s.
+    pub other: Option<Located<Period>>,
+    /// Other protocols in both directions. Default: 600s.
+    pub other_replied: Option<Located<Period>>,
+}
+
+/// What guests may take of the room for sessions.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SessionLimits {
+    /// The sessions that a guest may have, of each family (IPv4, IPv6). Default: its worker's room divided by the
+    /// worker's guests, 1024 at least.
+    pub max: Option<Located<Count>>,
+    /// Of these, those that nobody has answered yet; one more takes the place of the oldest. Default: half of `max`.
+    pub opening: Option<Located<Count>>,
+    /// The sessions that may be opened in a second, by the guest and to it each. Default: 50000/s.
+    pub rate: Option<Located<Frequency>>,
 }
 
 /// A host. One without uplinks is known only as a peer (another VXLAN implementation, say).
@@ -54,6 +111,8 @@ pub struct Host {
     pub workers: Option<Located<Workers>>,
     /// Memory for packets and sessions.
     pub memory: Option<Located<Memory>>,
+    /// How many sessions each worker has room for, of each family (IPv4, IPv6): 1024 to 16777216. Default: 262144.
+    pub sessions: Option<Located<Count>>,
     /// The host's interfaces to the underlay.
     #[serde(default)]
     pub uplinks: List<Uplink>,
@@ -120,6 +179,8 @@ pub struct Tenant {
     pub name: Located<Name>,
     /// Limits on all that its endpoints send and receive together, on each host.
     pub qos: Option<Located<Qos>>,
+    /// What each of its endpoints may take of the room for sessions.
+    pub sessions: Option<Located<SessionLimits>>,
     /// The layer 2 networks.
     #[serde(default)]
     pub segments: List<Segment>,
@@ -203,6 +264,8 @@ pub struct Endpoint {
     pub groups: List<Name>,
     /// Limits on what it sends and receives.
     pub qos: Option<Located<Qos>>,
+    /// What it may take of the room for sessions; what is not said here is as its tenant has it.
+    pub sessions: Option<Located<SessionLimits>>,
 }
 
 /// How a host reaches an endpoint: by `vhost-user` or by `device`.

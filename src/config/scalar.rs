@@ -4,6 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -186,7 +187,7 @@ impl FromStr for Rate {
     fn from_str(text: &str) -> Result<Self, String> {
         let units =
             [("bit", 1), ("kbit", 1_000), ("Mbit", 1_000_000), ("Gbit", 1_000_000_000), ("Tbit", Self::MAX)];
-        let rate = quantity(text, "a rate", &units, "500Mbit (bits a second)")?;
+        let rate = quantity(text, "a rate", &units, "500Mbit (bits a second)", NO_LIMIT)?;
         bounded(text, rate, Self::MAX, "1Tbit").map(Self)
     }
 }
@@ -200,7 +201,7 @@ impl FromStr for PacketRate {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let units = [("pps", 1), ("kpps", 1_000), ("Mpps", 1_000_000), ("Gpps", 1_000_000_000)];
-        let rate = quantity(text, "a packet rate", &units, "100kpps (packets a second)")?;
+        let rate = quantity(text, "a packet rate", &units, "100kpps (packets a second)", NO_LIMIT)?;
         bounded(text, rate, 10_000_000_000, "10Gpps").map(Self)
     }
 }
@@ -224,14 +225,66 @@ impl FromStr for Size {
             ("GB", 1_000_000_000),
             ("TB", 1_000_000_000_000),
         ];
-        let size = quantity(text, "a size", &units, "512MiB")?;
+        let size = quantity(text, "a size", &units, "512MiB", NO_LIMIT)?;
         bounded(text, size, 64 << 40, "64TiB").map(Self)
     }
 }
 
+/// A time, as 90s or 2h.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Period(pub Duration);
+
+impl FromStr for Period {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let units = [("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)];
+        let seconds = quantity(text, "a time", &units, "90s", "give 1s or more")?;
+        bounded(text, seconds, 30 * 86_400, "30d").map(|seconds| Self(Duration::from_secs(seconds)))
+    }
+}
+
+/// How many, as 1024 or 256k.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Count(pub u32);
+
+impl Count {
+    const MAX: u64 = 16_777_216;
+}
+
+impl FromStr for Count {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let units = [("", 1), ("k", 1_000), ("M", 1_000_000)];
+        let count = quantity(text, "a number", &units, "1024 or 256k", "give 1 or more")?;
+        bounded(text, count, Self::MAX, "16777216").map(|count| Self(count as u32))
+    }
+}
+
+/// Times a second, as 50000/s or 50k/s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Frequency(pub u32);
+
+impl FromStr for Frequency {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let units = [("/s", 1), ("k/s", 1_000), ("M/s", 1_000_000)];
+        let rate = quantity(text, "a rate", &units, "50000/s", "give 1/s or more")?;
+        bounded(text, rate, 100_000_000, "100M/s").map(|rate| Self(rate as u32))
+    }
+}
+
+/// What is said of a limit of zero.
+const NO_LIMIT: &str = "leave the key out for no limit";
+
 /// A number with a unit: `12`, `1.5`, at most three digits behind the point; no sign, no exponent, no space.
-fn quantity(text: &str, what: &str, units: &[(&str, u64)], example: &str) -> Result<u64, String> {
-    let names = || units.iter().map(|(unit, _)| *unit).collect::<Vec<_>>().join(", ");
+fn quantity(text: &str, what: &str, units: &[(&str, u64)], example: &str, zero: &str) -> Result<u64, String> {
+    let names = || {
+        let named = units.iter().map(|(unit, _)| *unit).filter(|unit| !unit.is_empty());
+        named.collect::<Vec<_>>().join(", ")
+    };
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
@@ -251,8 +304,11 @@ fn quantity(text: &str, what: &str, units: &[(&str, u64)], example: &str) -> Res
     let thousandths: u128 =
         format!("{whole}{part:0<3}").parse().map_err(|_| format!("{} is too large", quoted(text)))?;
     match thousandths * u128::from(*scale) {
-        0 => Err(format!("{} is zero; leave the key out for no limit", quoted(text))),
-        n if n % 1000 != 0 => Err(format!("{} is not a whole number of {}", quoted(text), units[0].0)),
+        0 => Err(format!("{} is zero; {zero}", quoted(text))),
+        n if n % 1000 != 0 => {
+            let of = if units[0].0.is_empty() { String::new() } else { format!(" of {}", units[0].0) };
+            Err(format!("{} is not a whole number{of}", quoted(text)))
+        }
         n => Ok(u64::try_from(n / 1000).unwrap_or(u64::MAX)),
     }
 }
@@ -338,9 +394,9 @@ impl<T: FromStr<Err = String>> de::Visitor<'_> for Text<T> {
     }
 }
 
-/// A type's place in the document: text of this pattern.
+/// A type's place in the document: text of this pattern; or, where it says so, a plain number.
 macro_rules! scalars {
-    ($($ty:ident $pattern:literal $description:literal)*) => {$(
+    ($($ty:ident $($or_number:literal)? matches $pattern:literal $description:literal)*) => {$(
         impl<'de> Deserialize<'de> for $ty {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 deserializer.deserialize_str(Text(PhantomData))
@@ -353,23 +409,30 @@ macro_rules! scalars {
             }
 
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "string", "pattern": $pattern, "description": $description })
+                json_schema!({
+                    "type": ["string" $(, $or_number)?],
+                    "pattern": $pattern,
+                    "description": $description
+                })
             }
         }
     )*};
 }
 
 scalars! {
-    Name "^[a-z0-9][-a-z0-9_]{0,62}$" "A name: lower-case letters, digits, `-` and `_`."
-    HostName "^[a-z0-9][-a-z0-9_]*(\\.[-a-z0-9_]+)*$" "A host's name: lower-case letters, digits, `-`, `_` and single dots."
-    Address "^[0-9a-fA-F:.]+$" "An IPv4 or IPv6 address."
-    InterfaceAddress "^[0-9a-fA-F:.]+/[0-9]{1,3}$" "An address with the prefix length of its network, as 198.51.100.1/24."
-    Network "^[0-9a-fA-F:.]+/[0-9]{1,3}$" "A network, as 10.1.0.0/24."
-    UnicastMac "^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$" "An interface's MAC address, as 02:00:00:00:01:01."
-    Rate "^[0-9]+(\\.[0-9]{1,3})?(bit|kbit|Mbit|Gbit|Tbit)$" "Bits a second, as 64kbit, 500Mbit, 1Gbit (powers of 1000)."
-    PacketRate "^[0-9]+(\\.[0-9]{1,3})?(pps|kpps|Mpps|Gpps)$" "Packets a second, as 100kpps (powers of 1000)."
-    Size "^[0-9]+(\\.[0-9]{1,3})?(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)$" "Bytes, as 256KiB or 512MiB."
-    Service
+    Name matches "^[a-z0-9][-a-z0-9_]{0,62}$" "A name: lower-case letters, digits, `-` and `_`."
+    HostName matches "^[a-z0-9][-a-z0-9_]*(\\.[-a-z0-9_]+)*$" "A host's name: lower-case letters, digits, `-`, `_` and single dots."
+    Address matches "^[0-9a-fA-F:.]+$" "An IPv4 or IPv6 address."
+    InterfaceAddress matches "^[0-9a-fA-F:.]+/[0-9]{1,3}$" "An address with the prefix length of its network, as 198.51.100.1/24."
+    Network matches "^[0-9a-fA-F:.]+/[0-9]{1,3}$" "A network, as 10.1.0.0/24."
+    UnicastMac matches "^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$" "An interface's MAC address, as 02:00:00:00:01:01."
+    Rate matches "^[0-9]+(\\.[0-9]{1,3})?(bit|kbit|Mbit|Gbit|Tbit)$" "Bits a second, as 64kbit, 500Mbit, 1Gbit (powers of 1000)."
+    PacketRate matches "^[0-9]+(\\.[0-9]{1,3})?(pps|kpps|Mpps|Gpps)$" "Packets a second, as 100kpps (powers of 1000)."
+    Size matches "^[0-9]+(\\.[0-9]{1,3})?(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)$" "Bytes, as 256KiB or 512MiB."
+    Period matches "^[0-9]+(\\.[0-9]{1,3})?(s|m|h|d)$" "A time, as 30s, 5m, 2h or 1d; 1s to 30d."
+    Count "integer" matches "^[0-9]+(\\.[0-9]{1,3})?(k|M)?$" "How many, as 1024, 256k or 1M (powers of 1000)."
+    Frequency matches "^[0-9]+(\\.[0-9]{1,3})?(/s|k/s|M/s)$" "Times a second, as 50000/s or 50k/s (powers of 1000)."
+    Service matches
         "^(any|(tcp|udp|sctp)(/[0-9]{1,5}(-[0-9]{1,5})?)?|icmp(v6)?(/[0-9]{1,3}(/[0-9]{1,3})?)?)$"
         "What a packet is for: tcp, udp or sctp with ports (tcp/443, tcp/8000-8099), icmp or icmpv6 with type and code (icmp/8, icmp/3/4), or any."
 }
@@ -386,6 +449,12 @@ mod tests {
         assert_eq!("256KiB".parse(), Ok(Size(262_144)));
         assert_eq!("0.5KiB".parse(), Ok(Size(512)));
         assert_eq!("100kpps".parse(), Ok(PacketRate(100_000)));
+        assert_eq!("124m".parse(), Ok(Period(Duration::from_secs(7_440))));
+        assert_eq!("1.5h".parse(), Ok(Period(Duration::from_secs(5_400))));
+        assert_eq!("30d".parse(), Ok(Period(Duration::from_secs(2_592_000))));
+        assert_eq!(("1024".parse(), "256k".parse()), (Ok(Count(1_024)), Ok(Count(256_000))));
+        assert_eq!(("16777216".parse(), "1.5M".parse()), (Ok(Count(1 << 24)), Ok(Count(1_500_000))));
+        assert_eq!(("50000/s".parse(), "50k/s".parse()), (Ok(Frequency(50_000)), Ok(Frequency(50_000))));
     }
 
     #[test]
@@ -397,6 +466,15 @@ mod tests {
         }
         for text in ["0Gbit", "1.001Tbit", "0.001bit", "999999999999999999Tbit", "9999999999999999999bit"] {
             assert!(text.parse::<Rate>().is_err(), "{text}");
+        }
+        for text in ["30", "0s", "0.5s", "31d", "30S", "30ms", "1w", "s"] {
+            assert!(text.parse::<Period>().is_err(), "{text}");
+        }
+        for text in ["", "0", "0k", "0.5", "16777217", "17M", "1G", "k", "-1", "1 k"] {
+            assert!(text.parse::<Count>().is_err(), "{text}");
+        }
+        for text in ["50000", "0/s", "1/m", "101M/s", "/s"] {
+            assert!(text.parse::<Frequency>().is_err(), "{text}");
         }
     }
 

@@ -1,14 +1,21 @@
 //! The checked document and one host's devices, compiled to what the packet logic reads and what people are shown.
 
+mod numbers;
+mod policy;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use thiserror::Error;
+use weft_pipelines::flow;
 use weft_pipelines::overlay::{Table, Template, template};
 use weft_pipelines::snapshot::{Endpoints, Guest, Hop, Place, Port, PortKind, Segment, Tunnel, Uplink};
 use weft_pipelines::{Epoch, HopId, Mac, PortId, SegmentId, Snapshot, TenantId, TunnelId, Vni, WorkerId};
 
+use self::numbers::Numbers;
+pub use self::policy::TenantPolicy;
 use crate::config::checked::{self, Attach, Endpoint, Fabric, Host, HostIndex, Tenant};
 use crate::report::{EndpointReport, EndpointState};
 
@@ -16,9 +23,23 @@ use crate::report::{EndpointReport, EndpointState};
 #[derive(Clone, Debug)]
 pub struct Compiled {
     /// For the packet logic.
-    pub snapshot: Snapshot,
+    pub snapshot: Arc<Snapshot>,
     /// For people.
     pub labels: Labels,
+    /// The numbers of [`ports`], in their order.
+    pub ports: Vec<PortId>,
+    /// By tenant of the document: its policy.
+    pub policies: Vec<TenantPolicy>,
+    numbers: Numbers,
+}
+
+/// What a document is compiled after: the one in force until then.
+#[derive(Clone, Copy, Debug)]
+pub struct Previous<'a> {
+    /// The document.
+    pub fabric: &'a Fabric,
+    /// What was made of it.
+    pub compiled: &'a Compiled,
 }
 
 /// The names behind a snapshot's numbers.
@@ -30,10 +51,10 @@ pub struct Labels {
     pub host: String,
     /// By [`PortId`].
     pub ports: Vec<PortLabel>,
-    /// By [`TenantId`].
-    pub tenants: Vec<String>,
-    /// By [`TunnelId`]: the name of the other host.
-    pub tunnels: Vec<String>,
+    /// By [`TenantId`]; `None` of one that is no more.
+    pub tenants: Vec<Option<String>>,
+    /// By [`TunnelId`]: the name of the other host; `None` of one that is no more.
+    pub tunnels: Vec<Option<String>>,
     /// All endpoints of the fabric, those of other hosts included.
     pub endpoints: Vec<EndpointLabel>,
 }
@@ -47,6 +68,8 @@ pub struct PortLabel {
     pub attach: String,
     /// The largest IP packet it carries, in bytes.
     pub mtu: u16,
+    /// The tenant of an endpoint's port.
+    pub tenant: Option<TenantId>,
 }
 
 /// An endpoint, as it is shown.
@@ -58,7 +81,7 @@ pub struct EndpointLabel {
     pub report: EndpointReport,
 }
 
-/// A port that the host has to open, in the order of [`PortId`].
+/// A port that the host has to open.
 #[derive(Clone, Copy, Debug)]
 pub enum PortPlan<'a> {
     /// An uplink.
@@ -81,6 +104,15 @@ impl PortPlan<'_> {
             Self::Uplink(uplink) => uplink.name.to_string(),
             Self::Guest { tenant, endpoint, .. } => format!("{}/{}", tenant.name, endpoint.name),
         }
+    }
+
+    /// What tells it from every other port: one that is attached to something else is not the same.
+    fn key(&self) -> (String, Option<Attach>) {
+        let attach = match self {
+            Self::Uplink(_) => None,
+            Self::Guest { endpoint, .. } => Some(endpoint.attach.clone()),
+        };
+        (self.name(), attach)
     }
 
     /// What the port is attached to, for people.
@@ -121,6 +153,8 @@ pub struct TooMany {
 
 /// Compiles `host`'s part of `fabric` for so many workers. `macs` are its uplinks', in the document's order.
 ///
+/// After a `previous` document, what both have keeps its numbers.
+///
 /// # Errors
 ///
 /// When there are more of something than its number has room for.
@@ -130,54 +164,69 @@ pub fn compile(
     macs: &[Mac],
     workers: usize,
     epoch: Epoch,
+    previous: Option<Previous<'_>>,
 ) -> Result<Compiled, TooMany> {
     let plans = ports(fabric, host);
-    let segments = fabric.tenants.iter().map(|tenant| tenant.segments.len()).sum();
-    for (what, count) in [
-        ("ports on one host", plans.len()),
-        ("tenants", fabric.tenants.len()),
-        ("segments", segments),
-        ("hosts", fabric.hosts.len()),
-    ] {
-        // The last number stands for none.
-        let max = usize::from(u16::MAX);
-        if count >= max {
-            return Err(TooMany { what, count, max: max - 1 });
-        }
+    let segments: usize = fabric.tenants.iter().map(|tenant| tenant.segments.len()).sum();
+    let max = usize::from(u16::MAX) - 1;
+    if segments > max {
+        return Err(TooMany { what: "segments", count: segments, max });
     }
+    let mut numbers = previous.map(|previous| previous.compiled.numbers.clone()).unwrap_or_default();
+    let ids = numbers.ports.follow("ports on one host", plans.iter().map(PortPlan::key))?;
+    let names = fabric.tenants.iter().map(|tenant| tenant.name.to_string());
+    let tenants = numbers.tenants.follow("tenants", names)?.into_iter().map(TenantId).collect();
     let first_segments = fabric.tenants.iter().scan(0, |next, tenant| {
         let first = *next;
         *next += tenant.segments.len();
         Some(first)
     });
-    Ok(Compiler { fabric, host, plans, macs, workers, first_segments: first_segments.collect() }
-        .compile(epoch))
+    let policies = policy::compile(fabric, &mut numbers.slots, previous);
+    let compiler = Compiler {
+        ids: ids.into_iter().map(PortId).collect(),
+        first_segments: first_segments.collect(),
+        fabric,
+        host,
+        plans,
+        tenants,
+        macs,
+        workers,
+        previous: previous.map(|previous| previous.compiled),
+        policies,
+    };
+    compiler.compile(numbers, epoch)
 }
 
 struct Compiler<'a> {
     fabric: &'a Fabric,
     host: HostIndex,
     plans: Vec<PortPlan<'a>>,
+    /// By plan.
+    ids: Vec<PortId>,
+    /// By tenant.
+    tenants: Vec<TenantId>,
     macs: &'a [Mac],
     workers: usize,
     /// By tenant: the number of its first segment. Segments are numbered through all tenants.
     first_segments: Vec<usize>,
+    previous: Option<&'a Compiled>,
+    policies: Vec<TenantPolicy>,
 }
 
 /// The tunnels and hops, and which host is behind which tunnel.
-#[derive(Default)]
 struct Underlay {
     tunnels: Vec<Tunnel>,
     hops: Vec<Hop>,
     /// By host.
     by_host: HashMap<HostIndex, TunnelId>,
-    names: Vec<String>,
+    /// By host that a tunnel leads to: its name and the tunnel's number.
+    names: Vec<(String, TunnelId)>,
 }
 
 impl<'a> Compiler<'a> {
-    fn compile(self, epoch: Epoch) -> Compiled {
+    fn compile(self, mut numbers: Numbers, epoch: Epoch) -> Result<Compiled, TooMany> {
         let this = self.here();
-        let underlay = self.underlay();
+        let underlay = self.underlay(&mut numbers)?;
         let segments = self.segments(&underlay);
         let ports = self.snapshot_ports();
         let vnis = segments
@@ -186,18 +235,22 @@ impl<'a> Compiler<'a> {
             .filter(|(_, segment)| !segment.ports.is_empty())
             .map(|(index, segment)| (u64::from(segment.vni.value()), SegmentId(index as u16)))
             .collect::<Vec<_>>();
-        let peers = (0..).map(TunnelId).zip(&underlay.tunnels);
+        // Those that are no more have no part in the tables.
+        let (tunnels, hops) = (numbers.tunnels.in_use(), numbers.hops.in_use());
+        let peers = (0..).map(TunnelId).zip(&underlay.tunnels).filter(|(id, _)| tunnels[id.index()]);
         let peers = peers.map(|(id, tunnel)| (Snapshot::address_key(tunnel.vtep), id)).collect::<Vec<_>>();
-        let neighbors = (0..).map(HopId).zip(&underlay.hops);
+        let neighbors = (0..).map(HopId).zip(&underlay.hops).filter(|(id, _)| hops[id.index()]);
         let neighbors = neighbors.map(|(id, hop)| (Snapshot::address_key(hop.ip), id)).collect::<Vec<_>>();
-        let labels = self.labels(&underlay);
+        let labels = self.labels(&underlay, &numbers);
         let snapshot = Snapshot {
             epoch,
             vtep: Some(this.vtep),
             vxlan_port: self.fabric.vxlan_port,
             ports,
             segments,
-            tenants: self.fabric.tenants.len(),
+            tenants: numbers.tenants.given(),
+            slots: numbers.slots as usize,
+            sessions: self.sessions(),
             endpoints: Endpoints::new(&self.places(&underlay)),
             vnis: Table::new(vnis),
             peers: Table::new(peers),
@@ -205,44 +258,76 @@ impl<'a> Compiler<'a> {
             tunnels: underlay.tunnels,
             hops: underlay.hops,
         };
-        Compiled { snapshot, labels }
+        let (ports, policies) = (self.ids, self.policies);
+        Ok(Compiled { snapshot: Arc::new(snapshot), labels, ports, policies, numbers })
     }
 
     fn here(&self) -> &'a Host {
         &self.fabric.hosts[self.host.0]
     }
 
+    /// How sessions are kept.
+    fn sessions(&self) -> flow::Settings {
+        let checked::Sessions { tcp, pick_up, timeouts } = self.fabric.sessions.clone();
+        let tcp = match tcp {
+            checked::Tracking::Strict => flow::Tracking::Strict,
+            checked::Tracking::Liberal => flow::Tracking::Liberal,
+        };
+        flow::Settings { timeouts, tcp, pick_up, capacity: self.here().sessions }
+    }
+
     /// A tunnel to each other host that an uplink leads to; hosts behind one gateway share its hop.
-    fn underlay(&self) -> Underlay {
+    fn underlay(&self, numbers: &mut Numbers) -> Result<Underlay, TooMany> {
         let this = self.here();
-        let mut underlay = Underlay::default();
-        let mut hops: HashMap<(usize, Ipv4Addr), HopId> = HashMap::new();
-        for (index, peer) in self.fabric.hosts.iter().enumerate() {
-            let Some((uplink_index, ip)) = next_hop(this, peer.vtep).filter(|_| index != self.host.0) else {
-                continue;
-            };
-            let uplink = &this.uplinks[uplink_index];
-            let hop = *hops.entry((uplink_index, ip)).or_insert_with(|| {
-                let on_link = uplink.addresses.iter().find(|net| net.contains(&ip));
-                underlay.hops.push(Hop {
+        let ways: Vec<_> = self
+            .fabric
+            .hosts
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| *index != self.host.0)
+            .filter_map(|(index, peer)| {
+                next_hop(this, peer.vtep).map(|(uplink, ip)| (HostIndex(index), peer, uplink, ip))
+            })
+            .collect();
+        let names = ways.iter().map(|(_, peer, ..)| peer.name.to_string());
+        let tunnel_ids = numbers.tunnels.follow("hosts", names)?;
+        let hops = ways.iter().map(|(.., uplink, ip)| (this.uplinks[*uplink].name.to_string(), *ip));
+        let hop_ids = numbers.hops.follow("next hops", hops)?;
+        // Old ones stay as they were, for what is on its way through them.
+        let (tunnels, hops) = self.previous.map_or_else(Default::default, |previous| {
+            (previous.snapshot.tunnels.clone(), previous.snapshot.hops.clone())
+        });
+        let mut underlay = Underlay { tunnels, hops, by_host: HashMap::new(), names: Vec::new() };
+        for ((host, peer, uplink_index, ip), (tunnel, hop)) in
+            ways.into_iter().zip(tunnel_ids.into_iter().zip(hop_ids))
+        {
+            let (tunnel, hop, uplink) = (TunnelId(tunnel), HopId(hop), &this.uplinks[uplink_index]);
+            let on_link = uplink.addresses.iter().find(|net| net.contains(&ip));
+            put(
+                &mut underlay.hops,
+                hop.index(),
+                Hop {
                     ip,
-                    uplink: PortId(uplink_index as u16),
+                    uplink: self.ids[uplink_index],
                     source: on_link.map_or(this.vtep, |net| net.addr()),
                     fixed: uplink.neighbors.iter().find(|neighbor| neighbor.ip == ip).map(|found| found.mac),
-                });
-                HopId(underlay.hops.len() as u16 - 1)
-            });
+                },
+            );
             let mac = self.macs.get(uplink_index).copied().unwrap_or_default();
-            underlay.by_host.insert(HostIndex(index), TunnelId(underlay.tunnels.len() as u16));
-            underlay.names.push(peer.name.to_string());
-            underlay.tunnels.push(Tunnel {
-                vtep: peer.vtep,
-                hop,
-                template: Template::new(mac, this.vtep, peer.vtep, self.fabric.vxlan_port),
-                max_inner: uplink.mtu.saturating_sub(template::IP_OVERHEAD as u16),
-            });
+            put(
+                &mut underlay.tunnels,
+                tunnel.index(),
+                Tunnel {
+                    vtep: peer.vtep,
+                    hop,
+                    template: Template::new(mac, this.vtep, peer.vtep, self.fabric.vxlan_port),
+                    max_inner: uplink.mtu.saturating_sub(template::IP_OVERHEAD as u16),
+                },
+            );
+            underlay.by_host.insert(host, tunnel);
+            underlay.names.push((peer.name.to_string(), tunnel));
         }
-        underlay
+        Ok(underlay)
     }
 
     fn segments(&self, underlay: &Underlay) -> Vec<Segment> {
@@ -250,7 +335,7 @@ impl<'a> Compiler<'a> {
         for (index, tenant) in self.fabric.tenants.iter().enumerate() {
             for segment in &tenant.segments {
                 segments.push(Segment {
-                    tenant: TenantId(index as u16),
+                    tenant: self.tenants[index],
                     vni: segment.vni,
                     ports: Box::default(),
                     tunnels: Box::default(),
@@ -263,7 +348,7 @@ impl<'a> Compiler<'a> {
                 members.entry(segment).or_default().1.insert(*tunnel);
             }
         }
-        for (port, plan) in (0..).map(PortId).zip(&self.plans) {
+        for (port, plan) in self.plans() {
             if let PortPlan::Guest { index, endpoint, .. } = plan {
                 members.entry(self.segment_of(*index, endpoint)).or_default().0.push(port);
             }
@@ -275,30 +360,42 @@ impl<'a> Compiler<'a> {
         segments
     }
 
+    /// The ports, each with what an earlier document left at places that this one has nothing for: nothing.
     fn snapshot_ports(&self) -> Vec<Port> {
-        let kind = |index: usize, plan: &PortPlan<'_>| match plan {
-            PortPlan::Uplink(uplink) => PortKind::Uplink(Uplink {
-                mac: self.macs.get(index).copied().unwrap_or_default(),
-                addresses: uplink.addresses.iter().map(|net| net.addr()).collect(),
-            }),
-            PortPlan::Guest { index, endpoint, .. } => PortKind::Guest(Guest {
-                tenant: TenantId(*index as u16),
-                segment: self.segment_of(*index, endpoint),
-                mac: endpoint.mac,
-                ipv4: endpoint.ips.iter().filter_map(v4).collect(),
-                ipv6: endpoint.ips.iter().filter_map(v6).chain([link_local(endpoint.mac)]).collect(),
-            }),
+        let worker = |id: PortId| owner(id, self.workers);
+        let guests = |worker_id: WorkerId| {
+            let guests = self
+                .plans()
+                .filter(|(id, plan)| worker(*id) == worker_id && matches!(plan, PortPlan::Guest { .. }));
+            guests.count() as u32
         };
-        let port = |(index, plan)| Port {
-            worker: owner(PortId(index as u16), self.workers),
-            kind: kind(index, plan),
-        };
-        self.plans.iter().enumerate().map(port).collect()
+        let guests: Vec<u32> = (0..self.workers.max(1)).map(|id| guests(WorkerId(id as u16))).collect();
+        let vacant = |index| Port { worker: worker(PortId(index as u16)), kind: PortKind::Vacant };
+        let before = self.previous.map_or(0, |previous| previous.snapshot.ports.len());
+        let mut ports: Vec<Port> = (0..before).map(vacant).collect();
+        for (at, (id, plan)) in self.plans().enumerate() {
+            let kind = match plan {
+                PortPlan::Uplink(uplink) => PortKind::Uplink(Uplink {
+                    mac: self.macs.get(at).copied().unwrap_or_default(),
+                    addresses: uplink.addresses.iter().map(|net| net.addr()).collect(),
+                }),
+                PortPlan::Guest { index, endpoint, .. } => PortKind::Guest(Guest {
+                    tenant: self.tenants[*index],
+                    segment: self.segment_of(*index, endpoint),
+                    mac: endpoint.mac,
+                    ipv4: endpoint.ips.iter().filter_map(v4).collect(),
+                    ipv6: endpoint.ips.iter().filter_map(v6).chain([link_local(endpoint.mac)]).collect(),
+                    limits: limits(endpoint.sessions, self.here().sessions, guests[worker(id).index()]),
+                }),
+            };
+            put(&mut ports, id.index(), Port { worker: worker(id), kind });
+        }
+        ports
     }
 
     fn places(&self, underlay: &Underlay) -> Vec<(SegmentId, Mac, Place)> {
         let mut places = Vec::new();
-        for (port, plan) in (0..).map(PortId).zip(&self.plans) {
+        for (port, plan) in self.plans() {
             if let PortPlan::Guest { index, endpoint, .. } = plan {
                 places.push((self.segment_of(*index, endpoint), endpoint.mac, Place::Here(port)));
             }
@@ -310,9 +407,8 @@ impl<'a> Compiler<'a> {
         places
     }
 
-    fn labels(&self, underlay: &Underlay) -> Labels {
-        let ports_of: HashMap<String, PortId> =
-            (0..).map(PortId).zip(&self.plans).map(|(id, plan)| (plan.name(), id)).collect();
+    fn labels(&self, underlay: &Underlay, numbers: &Numbers) -> Labels {
+        let ports_of: HashMap<String, PortId> = self.plans().map(|(id, plan)| (plan.name(), id)).collect();
         let mut endpoints = Vec::new();
         for (index, tenant) in self.fabric.tenants.iter().enumerate() {
             for endpoint in &tenant.endpoints {
@@ -343,13 +439,23 @@ impl<'a> Compiler<'a> {
             name: plan.name(),
             attach: plan.attach(),
             mtu: if let PortPlan::Uplink(uplink) = plan { uplink.mtu } else { guest_mtu },
+            tenant: if let PortPlan::Guest { index, .. } = plan { Some(self.tenants[*index]) } else { None },
         };
+        // A port that is no more keeps its name: what it counted is still told.
+        let mut ports = self.previous.map_or_else(Vec::new, |previous| previous.labels.ports.clone());
+        self.plans().for_each(|(id, plan)| put(&mut ports, id.index(), label(plan)));
+        let mut tenants = vec![None; numbers.tenants.given()];
+        for (id, tenant) in self.tenants.iter().zip(&self.fabric.tenants) {
+            tenants[id.index()] = Some(tenant.name.to_string());
+        }
+        let mut tunnels = vec![None; numbers.tunnels.given()];
+        underlay.names.iter().for_each(|(name, id)| tunnels[id.index()] = Some(name.clone()));
         Labels {
             fabric: self.fabric.name.to_string(),
             host: self.here().name.to_string(),
-            ports: self.plans.iter().map(label).collect(),
-            tenants: self.fabric.tenants.iter().map(|tenant| tenant.name.to_string()).collect(),
-            tunnels: underlay.names.clone(),
+            ports,
+            tenants,
+            tunnels,
             endpoints,
         }
     }
@@ -361,6 +467,11 @@ impl<'a> Compiler<'a> {
         uplinks.map(|uplink| uplink.mtu.saturating_sub(overhead)).min().unwrap_or(1500)
     }
 
+    /// The ports of this host with their numbers.
+    fn plans(&self) -> impl Iterator<Item = (PortId, &PortPlan<'a>)> {
+        self.ids.iter().copied().zip(&self.plans)
+    }
+
     /// All endpoints of the fabric with their segments.
     fn endpoints(&self) -> impl Iterator<Item = (SegmentId, &'a Endpoint)> + '_ {
         self.fabric.tenants.iter().enumerate().flat_map(move |(index, tenant)| {
@@ -370,6 +481,37 @@ impl<'a> Compiler<'a> {
 
     fn segment_of(&self, tenant: usize, endpoint: &Endpoint) -> SegmentId {
         SegmentId((self.first_segments[tenant] + endpoint.segment.0) as u16)
+    }
+}
+
+/// Puts `item` at `index` of a list that is that long or longer.
+fn put<T>(list: &mut Vec<T>, index: usize, item: T) {
+    match list.get_mut(index) {
+        Some(place) => *place = item,
+        None => {
+            // New numbers come in order.
+            debug_assert_eq!(list.len(), index);
+            list.push(item);
+        }
+    }
+}
+
+/// What a guest may take of a worker's `room` for sessions that `guests` share.
+fn limits(limits: checked::SessionLimits, room: u32, guests: u32) -> flow::Limits {
+    /// The least of what is not said.
+    const MIN_SESSIONS: u32 = 1024;
+    /// Many times what a busy server opens.
+    const RATE: u32 = 50_000;
+    /// What a burst may be at least.
+    const MIN_BURST: u32 = 64;
+
+    let sessions = limits.max.unwrap_or_else(|| (room / guests.max(1)).max(MIN_SESSIONS)).min(room);
+    let rate = limits.rate.unwrap_or(RATE);
+    flow::Limits {
+        sessions,
+        embryonic: limits.opening.unwrap_or_else(|| (sessions / 2).max(1)).min(sessions),
+        rate,
+        burst: (rate / 5).max(MIN_BURST),
     }
 }
 

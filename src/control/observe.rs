@@ -14,6 +14,9 @@ use crate::report::{
 };
 use crate::worker::{Neighbor, Poll, Standing};
 
+/// What ports that are no more are called together.
+const GONE: &str = "(removed)";
+
 /// What a report is made from.
 #[derive(Clone, Copy, Debug)]
 pub struct Observation<'a> {
@@ -54,7 +57,7 @@ impl Observation<'_> {
 
     fn sum(&self) -> Counters {
         let snapshot = self.snapshot;
-        let mut sum = Counters::new(snapshot.ports.len(), snapshot.tenants, snapshot.tunnels.len());
+        let mut sum = Counters::new(snapshot.sizes());
         self.workers.iter().for_each(|worker| sum.merge(&worker.counters));
         sum
     }
@@ -66,8 +69,9 @@ impl Observation<'_> {
             let (kind, mac) = match &port.kind {
                 snapshot::PortKind::Guest(guest) => (PortKind::Guest, guest.mac),
                 snapshot::PortKind::Uplink(uplink) => (PortKind::Uplink, uplink.mac),
+                snapshot::PortKind::Vacant => return None,
             };
-            PortReport {
+            Some(PortReport {
                 name: label.name.clone(),
                 kind,
                 attach: label.attach.clone(),
@@ -80,40 +84,42 @@ impl Observation<'_> {
                 tx: counters.tx.packets,
                 tx_bytes: counters.tx.bytes,
                 drops: by_name(&counters.drops),
-            }
+            })
         };
-        rows.map(report).collect()
+        rows.filter_map(report).collect()
     }
 
     fn tenants(&self, counters: &Counters) -> Vec<TenantReport> {
-        let named = self.labels.tenants.iter().zip(&counters.tenants);
-        let mut tenants: Vec<_> = named
-            .map(|(name, counters)| TenantReport {
-                name: name.clone(),
+        let mut tenants: Vec<_> = counters
+            .tenants
+            .iter()
+            .map(|counters| TenantReport {
                 to_fabric: counters.to_fabric.packets,
                 from_fabric: counters.from_fabric.packets,
                 drops: by_name(&counters.drops),
                 ..TenantReport::default()
             })
             .collect();
-        for (port, counters) in self.snapshot.ports.iter().zip(&counters.ports) {
-            if let snapshot::PortKind::Guest(guest) = &port.kind {
-                let tenant = &mut tenants[guest.tenant.index()];
-                tenant.endpoints_here += 1;
+        // What ports counted that are no more counts on.
+        let ports = self.snapshot.ports.iter().zip(&self.labels.ports).zip(&counters.ports);
+        for ((port, label), counters) in ports {
+            if let Some(tenant) = label.tenant.and_then(|tenant| tenants.get_mut(tenant.index())) {
+                tenant.endpoints_here += u64::from(matches!(port.kind, snapshot::PortKind::Guest(_)));
                 tenant.rx += counters.rx.packets;
                 tenant.rx_bytes += counters.rx.bytes;
                 tenant.tx += counters.tx.packets;
                 tenant.tx_bytes += counters.tx.bytes;
             }
         }
-        tenants
+        let named = self.labels.tenants.iter().zip(tenants);
+        named.filter_map(|(name, tenant)| Some(TenantReport { name: name.clone()?, ..tenant })).collect()
     }
 
     fn endpoints(&self) -> Vec<EndpointReport> {
         let report = |label: &EndpointLabel| {
             let state = match label.port {
                 None => EndpointState::Remote,
-                Some(port) if self.links[port.index()] => EndpointState::Connected,
+                Some(port) if self.links.get(port.index()).is_some_and(|up| *up) => EndpointState::Connected,
                 Some(_) => EndpointState::Waiting,
             };
             EndpointReport { state, ..label.report.clone() }
@@ -123,10 +129,11 @@ impl Observation<'_> {
 
     fn tunnels(&self, counters: &Counters) -> Vec<TunnelReport> {
         let rows = self.snapshot.tunnels.iter().zip(&self.labels.tunnels).zip(&counters.tunnels);
-        let report = |((tunnel, peer), counters): ((&Tunnel, &String), &TunnelCounters)| {
+        let report = |((tunnel, peer), counters): ((&Tunnel, &Option<String>), &TunnelCounters)| {
+            let peer = peer.as_ref()?;
             let hop = self.snapshot.hop(tunnel.hop);
             let neighbor = self.neighbor(tunnel.hop.index(), self.snapshot.port(hop.uplink).worker.index());
-            TunnelReport {
+            Some(TunnelReport {
                 peer: peer.clone(),
                 vtep: tunnel.vtep.to_string(),
                 uplink: self.labels.ports[hop.uplink.index()].name.clone(),
@@ -138,9 +145,9 @@ impl Observation<'_> {
                 rx: counters.rx.packets,
                 rx_bytes: counters.rx.bytes,
                 held: neighbor.map_or(0, |neighbor| neighbor.held),
-            }
+            })
         };
-        rows.map(report).collect()
+        rows.filter_map(report).collect()
     }
 
     /// What the worker that owns the hop's uplink knows of it.
@@ -152,9 +159,17 @@ impl Observation<'_> {
         let mut all = Drops::default();
         counters.ports.iter().for_each(|port| all += &port.drops);
         let by_port = |reason: Reason| {
-            let named = self.labels.ports.iter().zip(&counters.ports);
-            let counted = named.map(|(label, port)| (label.name.clone(), port.drops.count(reason)));
-            counted.filter(|(_, packets)| *packets > 0).collect()
+            let mut by_port = BTreeMap::new();
+            let rows = self.snapshot.ports.iter().zip(&self.labels.ports).zip(&counters.ports);
+            for ((port, label), counters) in rows {
+                let packets = counters.drops.count(reason);
+                if packets > 0 {
+                    let gone = matches!(port.kind, snapshot::PortKind::Vacant);
+                    let name = if gone { GONE } else { &label.name };
+                    *by_port.entry(name.to_owned()).or_default() += packets;
+                }
+            }
+            by_port
         };
         let report = |reason: &Reason| DropReport {
             reason: reason.name().to_owned(),
@@ -168,7 +183,8 @@ impl Observation<'_> {
     fn workers(&self) -> Vec<WorkerReport> {
         let report = |(id, worker): (usize, &Standing)| {
             let owned = self.snapshot.ports.iter().zip(&self.labels.ports);
-            let owned = owned.filter(|(port, _)| port.worker.index() == id);
+            let vacant = |port: &snapshot::Port| matches!(port.kind, snapshot::PortKind::Vacant);
+            let owned = owned.filter(|(port, _)| port.worker.index() == id && !vacant(port));
             let report = WorkerReport {
                 id: id as u32,
                 core: self.cores.get(id).copied().flatten().map(|core| core as u32),
@@ -262,7 +278,7 @@ tenants:
   - name: red
 "#;
         let fabric = config::parse("test", document).unwrap();
-        compile(&fabric, fabric.host("here").unwrap(), &[Mac([2, 0, 0, 0, 9, 1])], 2, Epoch(3)).unwrap()
+        compile(&fabric, fabric.host("here").unwrap(), &[Mac([2, 0, 0, 0, 9, 1])], 2, Epoch(3), None).unwrap()
     }
 
     /// How two workers stand after some traffic: the second's guest sent 9 packets, of which one was spoofed, 2 went
@@ -287,7 +303,7 @@ tenants:
         [first, second]
     }
 
-    fn report_of(workers: &[Standing], Compiled { snapshot, labels }: &Compiled) -> Report {
+    fn report_of(workers: &[Standing], Compiled { snapshot, labels, .. }: &Compiled) -> Report {
         let observation = Observation {
             snapshot,
             labels,

@@ -149,8 +149,8 @@ impl Switch {
             [] => vec![None],
             cores => cores.iter().copied().map(Some).collect(),
         };
-        let compiled = compile::compile(fabric, host, &macs, cores.len(), Epoch(1))?;
-        let snapshot = Arc::new(compiled.snapshot.clone());
+        let compiled = compile::compile(fabric, host, &macs, cores.len(), Epoch(1), None)?;
+        let snapshot = compiled.snapshot.clone();
         let poll = match this.workers.poll {
             checked::Poll::Busy => Poll::Busy,
             checked::Poll::Adaptive => Poll::Adaptive,

@@ -171,7 +171,7 @@ impl Replay {
             streams.push(stream.map_err(|error| unusable(source, error))?);
         }
         let macs = uplink_macs(fabric, index, inputs, options)?;
-        let compiled = compile(fabric, index, &macs, 1, Epoch(1))?;
+        let compiled = compile(fabric, index, &macs, 1, Epoch(1), None)?;
         Ok(Self { compiled, inputs: Merged::new(streams), neighbors: options.neighbors })
     }
 
@@ -264,7 +264,7 @@ impl<W: Write> Run<'_, W> {
     }
 
     fn report(&self) -> Report {
-        let Compiled { snapshot, labels } = self.compiled;
+        let Compiled { snapshot, labels, .. } = self.compiled;
         let neighbors = &self.plane.neighbors;
         let mut counters = self.plane.counters.clone();
         counters.merge(&self.outputs.counters);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use pcap_file::pcap::{PcapHeader, PcapPacket, PcapWriter};
 use pcap_file::{DataLink, Endianness, PcapError, TsResolution};
 use thiserror::Error;
+use weft_pipelines::counters::Sizes;
 use weft_pipelines::{Counters, Frame, Handed, PortId, Sink, Snapshot, TestFrame, Tick, WorkerId};
 
 use super::recording::{LATEST, MAX_PACKET};
@@ -57,7 +58,7 @@ impl<W: Write> Outputs<W> {
                 Err(source) => return Err(OutputError { port, source }),
             }
         }
-        let counters = Counters::new(snapshot.ports.len(), 0, 0);
+        let counters = Counters::new(Sizes { ports: snapshot.ports.len(), ..Sizes::default() });
         Ok(Self { now: Tick(0), counters, pcaps, failed: None })
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crossbeam::queue::ArrayQueue;
+use weft_pipelines::counters::Sizes;
 use weft_pipelines::{Counters, Mac, Snapshot};
 
 use weft_pipelines::overlay::neighbor;
@@ -79,7 +80,7 @@ impl Mailbox {
 pub struct Standing {
     /// The number of the question that it answers, which the worker leaves as it is.
     pub asked: u64,
-    /// What it counted, its ports' transmissions included.
+    /// What it counted, its ports' transmissions included, but not by rule: of these there are many.
     pub counters: Counters,
     /// The work itself.
     pub work: Work,
@@ -125,7 +126,7 @@ impl Standing {
         let unknown = Neighbor { state: neighbor::State::Unresolved, mac: None, held: 0 };
         Self {
             asked: 0,
-            counters: Counters::new(snapshot.ports.len(), snapshot.tenants, snapshot.tunnels.len()),
+            counters: Counters::new(Sizes { rules: 0, ..snapshot.sizes() }),
             work: Work::default(),
             neighbors: vec![unknown; snapshot.hops.len()],
         }

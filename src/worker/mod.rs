@@ -136,8 +136,9 @@ impl<F: Frame> Round<F> {
         standing.work =
             Work { handed_over: outputs.handed_over, epoch: self.worker.snapshot.epoch.0, ..self.work };
         let now = self.worker.clock.tick(self.worker.clock.cycles());
-        for (hop, neighbor) in standing.neighbors.iter_mut().enumerate() {
-            let (hop, neighbors) = (HopId(hop as u16), &self.plane.neighbors);
+        let neighbors = &self.plane.neighbors;
+        for (hop, neighbor) in standing.neighbors.iter_mut().enumerate().take(neighbors.len()) {
+            let hop = HopId(hop as u16);
             *neighbor = Neighbor {
                 state: neighbors.state(hop, now),
                 mac: neighbors.mac(hop),

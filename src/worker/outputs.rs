@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 use rtrb::{Consumer, Producer, RingBuffer};
+use weft_pipelines::counters::Sizes;
 use weft_pipelines::stages::account;
 use weft_pipelines::{BURST, Burst, Counters, Frame, Handed, PortId, Reason, Sink, Snapshot, WorkerId};
 
@@ -75,7 +76,7 @@ impl<F: Frame> Outputs<F> {
         let ring = |producer| Ring { producer, pending: ArrayVec::new() };
         Self {
             pending: Vec::with_capacity(queues.len()),
-            counters: Counters::new(queues.len(), snapshot.tenants, 0),
+            counters: Counters::new(Sizes { tunnels: 0, rules: 0, ..snapshot.sizes() }),
             ports: queues.into_iter().map(|queue| queue.map(output)).collect(),
             rings: rings.into_iter().map(|producer| producer.map(ring)).collect(),
             snapshot,

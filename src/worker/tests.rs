@@ -74,7 +74,6 @@ struct Host {
 impl Host {
     fn start(workers: usize) -> Self {
         let Compiled { snapshot, .. } = compiled(workers);
-        let snapshot = Arc::new(snapshot);
         let wires: Vec<Wire> = snapshot.ports.iter().map(|_| Wire::default()).collect();
         wires.iter().for_each(|wire| *wire.room.lock().unwrap() = usize::MAX);
         let (mut mailboxes, mut threads) = (vec![], vec![]);
@@ -182,7 +181,7 @@ tenants:
 "#;
     let fabric = config::parse("test", document).unwrap();
     let host = fabric.host("here").unwrap();
-    compile::compile(&fabric, host, &[Mac([2, 0, 0, 0, 9, 1])], workers, Epoch(1)).unwrap()
+    compile::compile(&fabric, host, &[Mac([2, 0, 0, 0, 9, 1])], workers, Epoch(1), None).unwrap()
 }
 
 /// A UDP datagram from guest `from` to guest `to` (4 is on the other host, 255 is everyone) with a number in it.
@@ -279,7 +278,7 @@ fn a_ring_that_is_full_drops_by_name() {
     let wire = Wire::default();
     let (outgoing, _incoming) = rings::<TestFrame>(2).remove(1);
     let queues = vec![None, Some(Box::new(End(wire)) as Box<dyn Transmit<_>>), None, None];
-    let mut outputs = Outputs::new(Arc::new(snapshot), queues, outgoing, Box::new(Heap));
+    let mut outputs = Outputs::new(snapshot, queues, outgoing, Box::new(Heap));
     let handed = || weft_pipelines::Handed::Deliver(PortId(2), TestFrame::new(&frame(1, 2, 0)));
     for _ in 0..1_500 {
         weft_pipelines::Sink::hand_over(&mut outputs, WorkerId(0), handed());

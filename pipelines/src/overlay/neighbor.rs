@@ -102,11 +102,18 @@ pub enum Due<F> {
 impl<F> Neighbors<F> {
     /// Rows for the hops, each with its MAC where the document gives one.
     pub fn new(hops: impl IntoIterator<Item = Option<Mac>>) -> Self {
+        let mut neighbors = Self { rows: Vec::new(), due: Tick(u64::MAX) };
+        neighbors.grow(hops);
+        neighbors
+    }
+
+    /// Adds rows for those of the hops that there are none for; the others stay as they are.
+    pub fn grow(&mut self, hops: impl IntoIterator<Item = Option<Mac>>) {
         let row = |fixed: Option<Mac>| Row {
             entry: fixed.map_or(Entry::Unresolved, Entry::Static),
             held: ArrayVec::new(),
         };
-        Self { rows: hops.into_iter().map(row).collect(), due: Tick(u64::MAX) }
+        self.rows.extend(hops.into_iter().skip(self.rows.len()).map(row));
     }
 
     /// Finds the MAC of `hop` for a packet through `tunnel`, or keeps the packet until the hop has answered.
@@ -292,6 +299,16 @@ mod tests {
         table.learn(HOP, MAC, at(32));
         assert_eq!(table.state(HOP, at(33)), State::Reachable);
         assert_eq!(table.resolve(HOP, TUNNEL, 1, at(32 + 60)).0, Resolution::Held);
+    }
+
+    #[test]
+    fn new_hops_leave_the_others_as_they_are() {
+        let mut table = Neighbors::new([None]);
+        let _ = table.resolve(HOP, TUNNEL, 1, Tick(0));
+        table.grow([Some(MAC), Some(MAC)]);
+        assert_eq!((table.len(), table.held(HOP)), (2, 1));
+        assert_eq!(table.state(HOP, Tick(0)), State::Incomplete);
+        assert_eq!(table.resolve(HopId(1), TUNNEL, 2, Tick(0)), (Resolution::Send(2, MAC), None));
     }
 
     #[test]

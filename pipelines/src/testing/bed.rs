@@ -112,7 +112,7 @@ impl Bed {
     /// What all workers counted, with what was sent.
     pub fn counters(&self) -> Counters {
         let snapshot = &self.snapshot;
-        let mut all = Counters::new(snapshot.ports.len(), snapshot.tenants, snapshot.tunnels.len());
+        let mut all = Counters::new(snapshot.sizes());
         self.planes.iter().for_each(|plane| all.merge(&plane.counters));
         for (port, sent) in all.ports.iter_mut().zip(&self.sent) {
             port.tx.packets += sent;

@@ -6,6 +6,7 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
+use crate::flow::{Limits, Settings};
 use crate::ids::{Epoch, HopId, PortId, SegmentId, TenantId, TunnelId, WorkerId};
 use crate::overlay::{Table, Template, template};
 use crate::snapshot::{Endpoints, Guest, Hop, Place, Port, PortKind, Segment, Snapshot, Tunnel, Uplink};
@@ -216,6 +217,8 @@ impl Lab {
             vxlan_port: VXLAN_PORT,
             ports: self.ports(index),
             tenants: self.segments.iter().map(|(tenant, _)| tenant.index() + 1).max().unwrap_or(0),
+            slots: 0,
+            sessions: Settings::default(),
             endpoints: Endpoints::new(&endpoints),
             vnis: Table::new(vnis.collect::<Vec<_>>()),
             peers: Table::new(peers.map(|(key, n)| (key, TunnelId(n))).collect::<Vec<_>>()),
@@ -261,6 +264,7 @@ impl Lab {
                 mac: endpoint.mac,
                 ipv4: [endpoint.ipv4].into(),
                 ipv6: endpoint.ipv6.into(),
+                limits: Limits::default(),
             }),
         };
         let Host { vtep, mac, .. } = self.hosts[index];

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::{Names, Seen, label, value_of};
+use super::{Names, Seen, label, sessions, value_of};
 use crate::config::checked::{Host, Memory, Neighbor, Uplink, Workers};
 use crate::config::diagnostic::{At, Location, Notes};
 use crate::config::pci_address;
@@ -60,6 +60,7 @@ fn host(raw: &raw::Host, at: Location, fabric: &mut FabricAddresses, notes: &Not
         vtep: vtep?,
         workers: workers(value_of(&raw.workers), &owner, notes),
         memory: memory(value_of(&raw.memory), &owner, notes),
+        sessions: sessions::room(raw.sessions.as_ref(), &owner, notes),
         uplinks: uplinks?,
         at: At(at),
     })

@@ -5,6 +5,7 @@
 
 mod hosts;
 mod policy;
+mod sessions;
 mod tenants;
 
 use std::collections::HashMap;
@@ -38,6 +39,7 @@ pub(super) fn check(document: &Document, notes: &Notes) -> Option<Fabric> {
     Some(Fabric {
         name: fabric.name.value.clone()?,
         vxlan_port: port,
+        sessions: sessions::settings(value_of(&fabric.sessions)),
         hosts: hosts?,
         tenants: tenants?,
         warnings: Diagnostics::default(),

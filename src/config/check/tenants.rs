@@ -6,8 +6,10 @@ use std::path::{Component, Path, PathBuf};
 use ipnet::IpNet;
 use weft_pipelines::{Mac, Vni};
 
-use super::{Names, Seen, hosts, label, policy, qos, value_of};
-use crate::config::checked::{Attach, Endpoint, Group, GroupIndex, HostIndex, Segment, SegmentIndex, Tenant};
+use super::{Names, Seen, hosts, label, policy, qos, sessions, value_of};
+use crate::config::checked::{
+    Attach, Endpoint, Group, GroupIndex, HostIndex, Segment, SegmentIndex, SessionLimits, Tenant,
+};
 use crate::config::diagnostic::{At, Location, Notes};
 use crate::config::raw::{self, Document, List};
 use crate::config::read::Located;
@@ -65,6 +67,7 @@ enum Attachment {
 /// What an endpoint is checked against in its tenant.
 struct Scope<'a> {
     raw: &'a raw::Tenant,
+    sessions: SessionLimits,
     segments: Names<'a>,
     groups: Names<'a>,
     macs: Seen<(usize, Mac)>,
@@ -77,8 +80,10 @@ impl Shared<'_> {
     fn tenant(&mut self, raw: &raw::Tenant, at: Location) -> Option<Tenant> {
         let notes = self.notes;
         let name = raw.name.value.as_deref();
+        let owner = label("tenant", None, &raw.name);
         let mut scope = Scope {
             raw,
+            sessions: sessions::limits(raw.sessions.as_ref(), SessionLimits::default(), &owner, notes),
             segments: Names::of("segment", name, &raw.segments, |item| &item.name, notes),
             groups: Names::of("group", name, &raw.groups, |item| &item.name, notes),
             macs: Seen::new(),
@@ -97,7 +102,8 @@ impl Shared<'_> {
         };
         let policy = policy::check(raw.policy.as_ref(), name, at, &scope.groups, is_empty, notes);
         Some(Tenant {
-            qos: qos(raw.qos.as_ref(), &label("tenant", None, &raw.name), notes),
+            qos: qos(raw.qos.as_ref(), &owner, notes),
+            sessions: scope.sessions,
             name: raw.name.value.clone()?,
             segments: segments.into_iter().collect::<Option<_>>()?,
             groups: groups.into_iter().collect::<Option<_>>()?,
@@ -185,6 +191,7 @@ impl Shared<'_> {
         }
         Some(Endpoint {
             qos: qos(raw.qos.as_ref(), &owner, notes),
+            sessions: sessions::limits(raw.sessions.as_ref(), scope.sessions, &owner, notes),
             name: raw.name.value.clone()?,
             host: HostIndex(host?),
             attach: attach?,

@@ -51,7 +51,17 @@ fn fabric() -> Fabric {
 }
 
 fn compiled() -> Compiled {
-    compile(&fabric(), HostIndex(0), &MACS, 2, Epoch(7)).unwrap()
+    compile(&fabric(), HostIndex(0), &MACS, 2, Epoch(7), None).unwrap()
+}
+
+/// What the next document is compiled to.
+fn next(fabric: &Fabric, (before, compiled): (&Fabric, &Compiled)) -> Compiled {
+    let previous = Some(Previous { fabric: before, compiled });
+    compile(fabric, HostIndex(0), &MACS, 2, Epoch(8), previous).unwrap()
+}
+
+fn names(labels: &[Option<String>]) -> Vec<&str> {
+    labels.iter().map(|name| name.as_deref().unwrap_or("-")).collect()
 }
 
 fn ip(text: &str) -> Ipv4Addr {
@@ -60,7 +70,7 @@ fn ip(text: &str) -> Ipv4Addr {
 
 #[test]
 fn uplinks_come_first_and_each_worker_in_turn() {
-    let Compiled { snapshot, labels } = compiled();
+    let Compiled { snapshot, labels, .. } = compiled();
     assert_eq!(
         (snapshot.epoch, snapshot.vtep, snapshot.vxlan_port),
         (Epoch(7), Some(ip("198.51.100.1")), 4790)
@@ -87,8 +97,8 @@ fn uplinks_come_first_and_each_worker_in_turn() {
 
 #[test]
 fn peers_on_a_link_are_reached_themselves_and_others_by_the_gateway() {
-    let Compiled { snapshot, labels } = compiled();
-    assert_eq!(labels.tunnels, ["beside", "far1", "far2", "other"]);
+    let Compiled { snapshot, labels, .. } = compiled();
+    assert_eq!(names(&labels.tunnels), ["beside", "far1", "far2", "other"]);
     let hop = |tunnel: TunnelId| snapshot.hop(snapshot.tunnel(tunnel).hop);
     assert_eq!((hop(BESIDE).ip, hop(BESIDE).uplink), (ip("198.51.100.2"), PortId(0)));
     assert_eq!((hop(FAR1).ip, hop(FAR1).uplink), (ip("198.51.100.254"), PortId(0)));
@@ -109,7 +119,7 @@ fn the_longest_prefix_that_holds_a_vtep_leads_to_it() {
     let document =
         DOCUMENT.replace("203.0.113.1/24", "198.51.100.129/25").replace("203.0.113.7", "198.51.100.200");
     let fabric = config::parse("test", &document).unwrap();
-    let Compiled { snapshot, .. } = compile(&fabric, HostIndex(0), &MACS, 1, Epoch(1)).unwrap();
+    let Compiled { snapshot, .. } = compile(&fabric, HostIndex(0), &MACS, 1, Epoch(1), None).unwrap();
     assert_eq!(snapshot.hop(snapshot.tunnel(OTHER).hop).uplink, PortId(1));
     assert_eq!(snapshot.hop(snapshot.tunnel(BESIDE).hop).uplink, PortId(0));
 }
@@ -157,8 +167,8 @@ fn places_are_of_a_segment() {
 #[test]
 fn without_an_uplink_the_others_are_out_of_reach() {
     let fabric = fabric();
-    let Compiled { snapshot, labels } =
-        compile(&fabric, fabric.host("beside").unwrap(), &[], 1, Epoch(1)).unwrap();
+    let Compiled { snapshot, labels, .. } =
+        compile(&fabric, fabric.host("beside").unwrap(), &[], 1, Epoch(1), None).unwrap();
     assert!(snapshot.tunnels.is_empty() && snapshot.hops.is_empty() && labels.tunnels.is_empty());
     assert_eq!(snapshot.endpoints.find(FRONT, Mac([2, 0, 0, 0, 1, 4])), Some(Place::Here(PortId(0))));
     assert_eq!(snapshot.endpoints.find(FRONT, Mac([2, 0, 0, 0, 1, 1])), Some(Place::Unreachable));
@@ -182,7 +192,7 @@ fn a_guest_may_use_its_addresses_and_the_link_local_one_of_its_mac() {
 fn labels_say_what_people_are_shown() {
     let Labels { fabric, host, ports, tenants, endpoints, .. } = compiled().labels;
     assert_eq!((fabric.as_str(), host.as_str()), ("lab", "here"));
-    assert_eq!(tenants, ["blue", "red"]);
+    assert_eq!(names(&tenants), ["blue", "red"]);
     // A guest's MTU fits the narrowest uplink with 50 bytes of headers.
     assert_eq!(ports.iter().map(|port| port.mtu).collect::<Vec<_>>(), [1600, 9000, 1550, 1550]);
     let ports: Vec<_> = endpoints.iter().map(|endpoint| endpoint.port).collect();
@@ -203,12 +213,193 @@ fn what_has_no_number_is_refused() {
         let mut tenant = fabric.tenants[1].clone();
         tenant.endpoints.clear();
         tenant.segments = vec![tenant.segments[0].clone(); segments];
-        fabric.tenants = vec![tenant; tenants];
-        compile(&fabric, HostIndex(0), &MACS, 1, Epoch(1)).map(|compiled| compiled.snapshot.segments.len())
+        let named = |n: usize| Tenant { name: format!("t{n}").parse().unwrap(), ..tenant.clone() };
+        fabric.tenants = (0..tenants).map(named).collect();
+        compile(&fabric, HostIndex(0), &MACS, 1, Epoch(1), None)
+            .map(|compiled| compiled.snapshot.segments.len())
     };
     assert_eq!(with(1, 65_534), Ok(65_534));
     let error = with(1, 65_535).unwrap_err();
     assert_eq!(error, TooMany { what: "segments", count: 65_535, max: 65_534 });
     assert_eq!(error.to_string(), "the document has 65535 segments; a host can work with 65534 at most");
     assert_eq!(with(65_535, 0), Err(TooMany { what: "tenants", count: 65_535, max: 65_534 }));
+}
+
+#[test]
+fn everything_keeps_its_number_from_one_document_to_the_next() {
+    let (before, first) = (fabric(), compiled());
+    // A tenant and a host come first, an endpoint and another host go, and one endpoint is attached otherwise.
+    let web = DOCUMENT.find("      - { name: web1, host: here").unwrap();
+    let (head, tail) = DOCUMENT.split_at(web);
+    let added = "      - { name: web0, host: here, attach: { vhost-user: w0 }, segment: front, \
+                 mac: \"02:00:00:00:01:20\", ip: [10.1.0.20] }\n";
+    let document = format!("{head}{added}{tail}")
+        .replace("tenants:\n", "tenants:\n  - name: amber\n")
+        .replace(
+            "  - { name: beside, vtep",
+            "  - { name: ahead, vtep: 198.51.100.9 }\n  - { name: beside, vtep",
+        )
+        .replace("  - { name: far1, vtep: 198.18.0.1 }\n", "")
+        .replace("device: \"net_null2\"", "device: \"net_null3\"");
+    let fabric = config::parse("test", &document).unwrap();
+    let second = next(&fabric, (&before, &first));
+    let snapshot = &second.snapshot;
+
+    let ports: Vec<_> = second.labels.ports.iter().map(|port| port.name.as_str()).collect();
+    assert_eq!(ports, ["up0", "up1", "blue/web1", "red/web1", "blue/web0", "red/web1"]);
+    assert_eq!(second.ports, [0, 1, 4, 2, 5].map(PortId));
+    assert!(matches!(snapshot.port(PortId(3)).kind, PortKind::Vacant));
+    let workers: Vec<_> = snapshot.ports.iter().map(|port| port.worker.0).collect();
+    assert_eq!(workers, [0, 1, 0, 1, 0, 1]);
+    assert_eq!((snapshot.guest(PortId(3)).is_none(), snapshot.tenant(PortId(5))), (true, Some(TenantId(1))));
+    assert_eq!(snapshot.guest(PortId(9)).is_none(), snapshot.uplink(PortId(9)).is_none());
+
+    assert_eq!((names(&second.labels.tenants), snapshot.tenants), (vec!["blue", "red", "amber"], 3));
+    assert_eq!(names(&second.labels.tunnels), ["beside", "-", "far2", "other", "ahead"]);
+    // What is no more is led to no more, and stays for what is on its way.
+    assert_eq!(snapshot.peers.find(Snapshot::address_key(ip("198.18.0.1"))), None);
+    assert_eq!(snapshot.tunnel(FAR1).vtep, ip("198.18.0.1"));
+    assert_eq!(snapshot.hop(snapshot.tunnel(FAR2).hop).ip, ip("198.51.100.254"));
+    assert_eq!(snapshot.peers.find(Snapshot::address_key(ip("198.51.100.9"))), Some(TunnelId(4)));
+    let web1 = |compiled: &Compiled| {
+        let endpoints = &compiled.labels.endpoints;
+        endpoints.iter().find(|e| (&*e.report.tenant, &*e.report.name) == ("red", "web1")).unwrap().port
+    };
+    assert_eq!((web1(&first), web1(&second)), (Some(PortId(3)), Some(PortId(5))));
+
+    // Back to the first document: what was left behind is never used again.
+    let third = next(&before, (&fabric, &second));
+    assert_eq!(third.ports, [0, 1, 2, 6].map(PortId));
+    assert_eq!(names(&third.labels.tenants), ["blue", "red", "-"]);
+    assert_eq!(names(&third.labels.tunnels), ["beside", "-", "far2", "other", "-", "far1"]);
+    assert_eq!(
+        third.snapshot.sizes(),
+        weft_pipelines::counters::Sizes { ports: 7, tenants: 3, tunnels: 6, rules: 3 }
+    );
+}
+
+const RULES: &str = "    policy: { default: deny, mode: audit, rules: [
+      { name: a, from: web, to: any, allow: [tcp/80, tcp/8000-8099] },
+      { name: b, from: any, to: web, deny: [icmp/3/4, icmpv6/135, icmp], mode: enforce, log: true },
+      { name: c, from: out, to: any, allow: [udp, sctp/1, any] } ] }
+    endpoints:";
+
+fn with_rules(edit: impl Fn(String) -> String) -> Fabric {
+    let document = DOCUMENT.replacen("    endpoints:", RULES, 1).replace(
+        "groups: [{ name: web, id: 10 }]",
+        "groups: [{ name: web, id: 10 }, { name: out, cidr: [192.0.2.0/24] }]",
+    );
+    config::parse("test", &edit(document)).unwrap()
+}
+
+#[test]
+fn rules_become_those_of_the_packet_logic() {
+    use weft_pipelines::policy::{Action, GroupId, Network, Service, Side};
+    let fabric = with_rules(|document| document);
+    let compiled = compile(&fabric, HostIndex(0), &MACS, 2, Epoch(1), None).unwrap();
+    let rules = &compiled.policies[0].rules;
+    assert_eq!((rules.default, rules.default_audit, rules.default_slot), (Action::Deny, true, 0));
+    assert_eq!(compiled.snapshot.slots, 5);
+    let slots: Vec<u32> = rules.rules.iter().map(|rule| rule.slot).collect();
+    assert_eq!((slots, compiled.policies[1].rules.default_slot), (vec![1, 2, 3], 4));
+    let [a, b, c] = &rules.rules[..] else { panic!("three rules") };
+    let (web, out) = (GroupId(0), GroupId(1));
+    assert_eq!(
+        (a.from, a.to, a.action, a.audit, a.log),
+        (Side::Group(web), Side::Any, Action::Allow, true, false)
+    );
+    assert_eq!(*a.services, [Service::Tcp(80..=80), Service::Tcp(8000..=8099)]);
+    assert_eq!((b.action, b.audit, b.log, c.from), (Action::Deny, false, true, Side::Group(out)));
+    let messages =
+        [Service::Icmp(0x0304..=0x0304), Service::Icmpv6(0x8700..=0x87ff), Service::Icmp(0..=u16::MAX)];
+    assert_eq!(*b.services, messages);
+    assert_eq!(*c.services, [Service::Udp(0..=u16::MAX), Service::Sctp(1..=1), Service::Any]);
+    let network = Network { address: "192.0.2.0".parse().unwrap(), prefix: 24, group: out };
+    assert_eq!(rules.networks, [network]);
+    // Every address that web1 may use, and the others' too, wherever they are.
+    let of_web: Vec<String> =
+        rules.members.iter().filter(|m| m.groups == [web]).map(|m| m.address.to_string()).collect();
+    assert_eq!(of_web, ["10.1.0.1", "2001:db8::1", "fe80::ff:fe00:101"]);
+    assert_eq!(rules.members.len(), 11);
+}
+
+#[test]
+fn a_policy_that_did_not_change_is_shared_and_rules_keep_their_counters() {
+    let before = with_rules(|document| document);
+    let first = compile(&before, HostIndex(0), &MACS, 2, Epoch(1), None).unwrap();
+    let slots = |compiled: &Compiled| -> Vec<u32> {
+        compiled.policies[0].rules.rules.iter().map(|rule| rule.slot).collect()
+    };
+    let again = next(&with_rules(|d| d.replace("name: lab", "name: other")), (&before, &first));
+    for (a, b) in first.policies.iter().zip(&again.policies) {
+        assert!(Arc::ptr_eq(&a.rules, &b.rules));
+    }
+    type Edit = (fn(String) -> String, &'static [u32]);
+    let edits: &[Edit] = &[
+        (|d| d.replace("tcp/80,", "tcp/81,"), &[1, 2, 3]),
+        (|d| d.replace("name: b,", "name: b2,"), &[1, 5, 3]),
+        (
+            |d| {
+                d.replace(
+                    "      { name: a,",
+                    "      { name: new, from: any, to: any, deny: [tcp] },\n      { name: a,",
+                )
+            },
+            &[5, 1, 2, 3],
+        ),
+        (
+            |d| {
+                d.replace("name: a,", "name: x,")
+                    .replace("name: c,", "name: a,")
+                    .replace("name: x,", "name: c,")
+            },
+            &[3, 2, 1],
+        ),
+        (|d| d.replace("default: deny", "default: allow"), &[1, 2, 3]),
+        (|d| d.replace("groups: [{ name: web", "groups: [{ name: first, id: 3 }, { name: web"), &[1, 2, 3]),
+        (|d| d.replace("ip: [10.2.0.2]", "ip: [10.2.0.3]"), &[1, 2, 3]),
+    ];
+    for (edit, expected) in edits {
+        let fabric = with_rules(edit);
+        let second = next(&fabric, (&before, &first));
+        assert_eq!(slots(&second), *expected);
+        assert!(!Arc::ptr_eq(&first.policies[0].rules, &second.policies[0].rules));
+        assert!(Arc::ptr_eq(&first.policies[1].rules, &second.policies[1].rules));
+        // It is what it would be without a document before, but for the counters.
+        let fresh = compile(&fabric, HostIndex(0), &MACS, 2, Epoch(1), None).unwrap();
+        let mut rules = (*fresh.policies[0].rules).clone();
+        rules.rules.iter_mut().zip(*expected).for_each(|(rule, slot)| rule.slot = *slot);
+        assert_eq!(*second.policies[0].rules, rules);
+    }
+}
+
+#[test]
+fn guests_share_their_worker_s_room_for_sessions_unless_the_document_says() {
+    let limits = |port: u16, compiled: &Compiled| {
+        let limits = compiled.snapshot.guest(PortId(port)).unwrap().limits;
+        (limits.sessions, limits.embryonic, limits.rate, limits.burst)
+    };
+    let compiled = compiled();
+    assert_eq!(compiled.snapshot.sessions, flow::Settings::default());
+    assert_eq!(limits(2, &compiled), (1 << 18, 1 << 17, 50_000, 10_000));
+    let document = DOCUMENT
+        .replace(
+            "name: lab,",
+            "name: lab, sessions: { tcp: liberal, pick-up: false, timeouts: { udp: 5s } },",
+        )
+        .replace("workers: { cores: [0, 1] }", "sessions: 3000")
+        .replace("groups: [web] }", "groups: [web], sessions: { opening: 9, rate: 100/s } }");
+    let fabric = config::parse("test", &document).unwrap();
+    let compiled = compile(&fabric, HostIndex(0), &MACS, 1, Epoch(1), None).unwrap();
+    let sessions = &compiled.snapshot.sessions;
+    assert_eq!((sessions.capacity, sessions.tcp, sessions.pick_up), (3_000, flow::Tracking::Liberal, false));
+    assert_eq!(sessions.timeouts.of(flow::State::UdpNew).as_secs(), 5);
+    assert_eq!(limits(2, &compiled), (1_500, 9, 100, 64));
+    assert_eq!(limits(3, &compiled), (1_500, 750, 50_000, 10_000));
+    // Never less than some, and never more than there is room for.
+    let crowd = checked::SessionLimits::default();
+    assert_eq!(super::limits(crowd, 4_096, 100).sessions, 1_024);
+    let much = checked::SessionLimits { max: Some(9_999), opening: Some(9_000), rate: None };
+    let limits = super::limits(much, 4_096, 1);
+    assert_eq!((limits.sessions, limits.embryonic), (4_096, 4_096));
 }
