@@ -10,7 +10,6 @@ use crate::overlay::Neighbors;
 use crate::overlay::neighbor::Due;
 use crate::sink::{Handed, Sink};
 use crate::snapshot::{PortKind, Snapshot};
-use crate::stages::forward::Destination;
 use crate::stages::review::{self, Review};
 use crate::stages::{account, resolve};
 use crate::verdict::Reason;

@@ -40,6 +40,11 @@ impl Secret {
         Self(words)
     }
 
+    /// A word of it, for tables that are keyed otherwise.
+    pub(super) const fn word(&self) -> u64 {
+        self.0[5] ^ self.0[7]
+    }
+
     /// The hash of `key`.
     #[inline]
     pub fn hash<K: Key>(&self, key: &K) -> Hash {

@@ -5,6 +5,7 @@ use core::ops::BitOr;
 use super::key::{Key, Toward};
 use super::side::Side;
 use super::state::{State, Timeouts};
+use super::tcp::Windows;
 use crate::counters::Traffic;
 use crate::ids::{PortId, Tick};
 
@@ -47,10 +48,6 @@ pub struct Track {
 
 /// The bits of a tick below the unit of [`Track::start`].
 const START_SHIFT: u32 = 22;
-
-/// A place for the windows of TCP.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Windows([u32; 7]);
 
 /// Yes or no about a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

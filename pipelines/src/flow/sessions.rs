@@ -1,10 +1,11 @@
 //! All that one worker keeps of its flows: the tables of both families, fragments, and how often ports open sessions.
 
 use super::fragments::Fragments;
+use super::hash::Secret;
 use super::key::{Key, Key4, Key6};
 use super::rate::Rate;
 use super::settings::{Limits, Settings};
-use super::table::{Secret, Slot, Table};
+use super::table::{Slot, Table};
 use crate::ids::{PortId, Tick};
 
 /// Datagrams in fragments that a worker follows at once.
@@ -26,7 +27,7 @@ pub struct Sessions {
 }
 
 /// The session that a datagram's fragments belong to: its place, and since when it is there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Followed {
     /// Its place.
     pub slot: Slot,
@@ -68,7 +69,7 @@ impl Sessions {
         Self {
             v4: Table::new(settings.capacity, secret),
             v6: Table::new(settings.capacity, secret),
-            fragments: Fragments::new(DATAGRAMS, secret.0[0]),
+            fragments: Fragments::new(DATAGRAMS, secret.word()),
             rates: Vec::new(),
         }
     }

@@ -71,6 +71,7 @@ pub fn check_policy<F: Frame, S: Sink<F>>(
                 batch.drop(i, Reason::WrongAddress);
                 continue;
             }
+            (Part::Astray, _) => Err(Reason::IcmpUnrelated.into()),
             (Part::Later, _) if policy.is_open() => Ok(Outcome::Untracked),
             (Part::Later, _) => follow::later(context, &about),
             (_, Network::Ipv6) => check(context, &about, &batch.flows.keys6[i]),
@@ -163,7 +164,7 @@ fn check<K: Family, F: Frame, S: Sink<F>>(
         _ => table.find(about.hash, key),
     };
     let known = match found {
-        Some(slot) => known(context, about, slot)?,
+        Some(slot) => known::<K, F, S>(context, about, slot)?,
         None => None,
     };
     let (slot, outcome) = match known {
@@ -332,24 +333,19 @@ fn open<K: Family, F: Frame, S: Sink<F>>(
 /// Counts a connection that may be opened, and tells of it where it is to be logged or would be denied.
 fn allowed<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, policy: &Policy, decided: &Decided) {
     let decision = &decided.decision;
-    let rule = context.counters.rule(policy.slot(decision.rule));
-    rule.hits += 1;
-    rule.last_hit = decided.at;
     let would_deny = decision.would == Action::Deny;
+    context.counters.rule(policy.slot(decision.rule), decided.at).hits += 1;
     if would_deny {
-        let rule = context.counters.rule(policy.slot(decision.would_rule));
-        rule.would_deny += 1;
-        rule.last_hit = decided.at;
+        context.counters.rule(policy.slot(decision.would_rule), decided.at).would_deny += 1;
     }
     context.sink.decided(decided, would_deny || policy.logs(decision.rule));
 }
 
 /// Counts a packet that may not open a connection, and tells of it.
 pub(super) fn denied<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, policy: &Policy, decided: &Decided) {
-    let rule = context.counters.rule(policy.slot(decided.decision.rule));
+    let rule = context.counters.rule(policy.slot(decided.decision.rule), decided.at);
     rule.hits += 1;
     rule.denied += 1;
-    rule.last_hit = decided.at;
     context.sink.decided(decided, true);
 }
 

@@ -9,7 +9,6 @@ use crate::context::Context;
 use crate::flow::sessions::Family;
 use crate::flow::{Key4, Key6};
 use crate::frame::Frame;
-use crate::flow::Key;
 use crate::ids::Tick;
 use crate::sink::Sink;
 use crate::stages::check_policy;

@@ -6,6 +6,7 @@ use super::lab::Lab;
 use super::sink::{Pool, PoolFrame, TestSink};
 use crate::batch::BURST;
 use crate::counters::Counters;
+use crate::flow::Secret;
 use crate::frame::{Frame, TestFrame};
 use crate::ids::{PortId, Tick, WorkerId};
 use crate::plane::Plane;
@@ -43,7 +44,7 @@ impl Bed {
         let (snapshot, pool) = (lab.snapshot(index), Pool::default());
         let workers = 0..lab.workers;
         Self {
-            planes: workers.clone().map(|n| Plane::new(WorkerId(n), &snapshot)).collect(),
+            planes: workers.clone().map(|n| Plane::new(WorkerId(n), &snapshot, &Secret::from_seed(u64::from(n)))).collect(),
             sinks: workers.map(|_| TestSink::new(&pool)).collect(),
             sent: vec![0; snapshot.ports.len()],
             handed: 0,
@@ -165,7 +166,7 @@ impl Bed {
     }
 
     fn take_over(&mut self, worker: usize, handed: Handed<PoolFrame>) {
-        self.planes[worker].from_worker(&self.snapshot, handed, self.now, &mut self.sinks[worker]);
+        self.planes[worker].from_worker(&self.snapshot, [handed], self.now, &mut self.sinks[worker]);
         assert!(self.sinks[worker].handed.is_empty(), "handed over twice");
     }
 

@@ -5,10 +5,12 @@
 //! `hv-d` that `hv-a` has no uplink to.
 
 use core::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use crate::flow::{Limits, Settings};
 use crate::ids::{Epoch, HopId, PortId, SegmentId, TenantId, TunnelId, WorkerId};
 use crate::overlay::{Table, Template, template};
+use crate::policy::{Policy, Rules};
 use crate::snapshot::{Endpoints, Guest, Hop, Place, Port, PortKind, Segment, Snapshot, Tunnel, Uplink};
 use crate::wire::{Mac, Vni};
 
@@ -28,6 +30,12 @@ pub struct Lab {
     pub mtu: u16,
     /// How many workers a host spreads its ports on: guests in turn, the uplink on the last.
     pub workers: u16,
+    /// The tenants' policies. That of a tenant without one is open.
+    pub policies: Vec<(TenantId, Rules)>,
+    /// How sessions are kept.
+    pub sessions: Settings,
+    /// What each guest may take of them.
+    pub limits: Limits,
 }
 
 /// A host.
@@ -175,6 +183,9 @@ impl Default for Lab {
             endpoints: places.map(|(host, segment, n)| Endpoint::numbered(host, segment, n)).to_vec(),
             mtu: 1600,
             workers: 1,
+            policies: Vec::new(),
+            sessions: Settings { capacity: 4096, ..Settings::default() },
+            limits: Limits::default(),
         }
     }
 }
@@ -195,6 +206,7 @@ impl Lab {
     /// The part of host `index`: its endpoints' ports in order, then its uplink.
     pub fn snapshot(&self, index: usize) -> Snapshot {
         let (tunnels, hops) = self.tunnels(index);
+        let tenants = self.segments.iter().map(|(tenant, _)| tenant.index() + 1).max().unwrap_or(0);
         let segments: Vec<_> = (0..self.segments.len()).map(|n| self.segment(index, n)).collect();
         let place = |endpoint: &Endpoint| match self.tunnel(index, endpoint.host) {
             _ if endpoint.host == index => Place::Here(self.port_of(index, endpoint)),
@@ -216,9 +228,10 @@ impl Lab {
             vtep: Some(self.hosts[index].vtep),
             vxlan_port: VXLAN_PORT,
             ports: self.ports(index),
-            tenants: self.segments.iter().map(|(tenant, _)| tenant.index() + 1).max().unwrap_or(0),
-            slots: 0,
-            sessions: Settings::default(),
+            tenants,
+            slots: self.policies.iter().flat_map(|(_, rules)| slots(rules)).max().map_or(1, |slot| slot as usize + 1),
+            policies: (0..tenants).map(|n| Arc::new(self.policy(TenantId(n as u16)))).collect(),
+            sessions: self.sessions.clone(),
             endpoints: Endpoints::new(&endpoints),
             vnis: Table::new(vnis.collect::<Vec<_>>()),
             peers: Table::new(peers.map(|(key, n)| (key, TunnelId(n))).collect::<Vec<_>>()),
@@ -227,6 +240,11 @@ impl Lab {
             tunnels,
             hops,
         }
+    }
+
+    fn policy(&self, tenant: TenantId) -> Policy {
+        let rules = self.policies.iter().find(|(of, _)| *of == tenant);
+        rules.map_or_else(Policy::default, |(_, rules)| Policy::compile(rules))
     }
 
     /// The uplink's port on host `index`.
@@ -264,7 +282,7 @@ impl Lab {
                 mac: endpoint.mac,
                 ipv4: [endpoint.ipv4].into(),
                 ipv6: endpoint.ipv6.into(),
-                limits: Limits::default(),
+                limits: self.limits,
             }),
         };
         let Host { vtep, mac, .. } = self.hosts[index];
@@ -303,4 +321,9 @@ impl Lab {
         let hosts: Vec<_> = self.reachable(index).map(|host| self.hosts[host]).collect();
         (hosts.iter().enumerate().map(tunnel).collect(), hosts.iter().map(hop).collect())
     }
+}
+
+/// The counters of a policy.
+fn slots(rules: &Rules) -> impl Iterator<Item = u32> + '_ {
+    rules.rules.iter().map(|rule| rule.slot).chain([rules.default_slot])
 }
