@@ -250,6 +250,7 @@ impl<'a> Compiler<'a> {
             segments,
             tenants: numbers.tenants.given(),
             slots: numbers.slots as usize,
+            policies: self.policies.iter().map(|tenant| tenant.policy.clone()).collect(),
             sessions: self.sessions(),
             endpoints: Endpoints::new(&self.places(&underlay)),
             vnis: Table::new(vnis),

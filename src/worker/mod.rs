@@ -11,6 +11,7 @@ mod port;
 use std::sync::Arc;
 use std::thread;
 
+use weft_pipelines::flow::Secret;
 use weft_pipelines::{BURST, Frame, HopId, Plane, PortId, Reason, Snapshot, WorkerId};
 
 pub use clock::Clock;
@@ -41,6 +42,8 @@ pub struct Worker<F> {
     pub outputs: Outputs<F>,
     /// Its mail.
     pub mailbox: Arc<Mailbox>,
+    /// What keys its hashes.
+    pub secret: Secret,
     /// The time.
     pub clock: Clock,
     /// How it waits.
@@ -51,7 +54,7 @@ impl<F: Frame> Worker<F> {
     /// Polls until it is told to end. Returns how it stood at the end, with nothing left waiting.
     pub fn run(self) -> Standing {
         let pace = Pace::new(self.poll);
-        let plane = Plane::new(self.id, &self.snapshot);
+        let plane = Plane::new(self.id, &self.snapshot, &self.secret);
         let mut round = Round { plane, worker: self, work: Work::default(), pace, receiving: true };
         while round.take_mail() {
             round.poll();
@@ -83,7 +86,7 @@ impl<F: Frame> Round<F> {
             let burst = ring.slots().min(BURST);
             if let Ok(chunk) = ring.read_chunk(burst) {
                 taken += burst;
-                chunk.into_iter().for_each(|handed| plane.from_worker(snapshot, handed, now, outputs));
+                plane.from_worker(snapshot, chunk, now, outputs);
             }
         }
         if *receiving {

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use weft_pipelines::counters::Traffic;
+use weft_pipelines::flow::Secret;
 use weft_pipelines::{Burst, Counters, Epoch, Mac, Snapshot, TestFrame};
 
 use super::*;
@@ -89,6 +90,7 @@ impl Host {
                 .collect();
             let mailbox = Arc::new(Mailbox::default());
             let worker = Worker {
+                secret: Secret::from_seed(1),
                 id,
                 snapshot: snapshot.clone(),
                 inputs: inputs.collect(),
