@@ -2,8 +2,8 @@
 
 use crate::batch::Batch;
 use crate::context::Context;
-use crate::flow::sessions::{Family, Followed};
 use crate::flow::session::{Flags, Opening, Session};
+use crate::flow::sessions::{Family, Followed};
 use crate::flow::table::{Refused, Slot};
 use crate::flow::{Hash, Side, State, Toward, Tracking, tcp};
 use crate::frame::Frame;
@@ -342,7 +342,11 @@ fn allowed<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, policy: &Polic
 }
 
 /// Counts a packet that may not open a connection, and tells of it.
-pub(super) fn denied<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, policy: &Policy, decided: &Decided) {
+pub(super) fn denied<F: Frame, S: Sink<F>>(
+    context: &mut Context<'_, F, S>,
+    policy: &Policy,
+    decided: &Decided,
+) {
     let rule = context.counters.rule(policy.slot(decided.decision.rule), decided.at);
     rule.hits += 1;
     rule.denied += 1;
@@ -379,7 +383,8 @@ fn segment(about: &About<'_>) -> Option<tcp::Segment> {
 
 /// From where to where the transport header and its data stand in the frame.
 fn transport(frame: &[u8], headers: &Headers) -> (usize, usize) {
-    let length = |at: usize| frame.get(at..at + 2).map_or(0, |b| usize::from(u16::from_be_bytes([b[0], b[1]])));
+    let length =
+        |at: usize| frame.get(at..at + 2).map_or(0, |b| usize::from(u16::from_be_bytes([b[0], b[1]])));
     let end = match headers.network {
         Network::Ipv6 => ethernet::LEN + ipv6::LEN + length(ethernet::LEN + 4),
         _ => ethernet::LEN + length(ethernet::LEN + 2),

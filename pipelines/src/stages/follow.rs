@@ -9,5 +9,16 @@ use crate::sink::Sink;
 use crate::stages::check_policy::{About, Outcome, Refusal};
 use crate::stages::parse::Network;
 use crate::verdict::Reason;
-pub(super) fn first<F: Frame, S: Sink<F>>(_: &mut Context<'_, F, S>, _: &About<'_>, _: Followed) -> Result<(), Refusal> { Ok(()) }
-pub(super) fn later<F: Frame, S: Sink<F>>(_: &mut Context<'_, F, S>, _: &About<'_>) -> Result<Outcome, Refusal> { Ok(Outcome::Untracked) }
+pub(super) fn first<F: Frame, S: Sink<F>>(
+    _: &mut Context<'_, F, S>,
+    _: &About<'_>,
+    _: Followed,
+) -> Result<(), Refusal> {
+    Ok(())
+}
+pub(super) fn later<F: Frame, S: Sink<F>>(
+    _: &mut Context<'_, F, S>,
+    _: &About<'_>,
+) -> Result<Outcome, Refusal> {
+    Ok(Outcome::Untracked)
+}

@@ -141,7 +141,8 @@ fn identify_icmpv6(
         let (key, toward) = if quoted.protocol == protocol::ICMPV6 {
             let (inner, body) = Icmpv6::split(quoted.transport)?;
             let query = icmpv6::query_of(inner.kind());
-            let (numbers, _) = numbers(inner.kind(), inner.code(), icmpv6::identifier(body).unwrap_or_default(), query);
+            let (numbers, _) =
+                numbers(inner.kind(), inner.code(), icmpv6::identifier(body).unwrap_or_default(), query);
             Key6::by_address(vni, protocol::ICMPV6, quoted.source, quoted.destination, numbers)
         } else {
             keyed::<Key6>(vni, quoted.protocol, quoted.source, quoted.destination, quoted.transport)
@@ -153,7 +154,8 @@ fn identify_icmpv6(
         return Some(Identity::None(Part::None));
     }
     let query = icmpv6::query_of(icmp.kind());
-    let (numbers, part) = numbers(icmp.kind(), icmp.code(), icmpv6::identifier(body).unwrap_or_default(), query);
+    let (numbers, part) =
+        numbers(icmp.kind(), icmp.code(), icmpv6::identifier(body).unwrap_or_default(), query);
     let (key, toward) = Key6::by_address(vni, protocol::ICMPV6, from, to, numbers);
     Some(Identity::V6(key, toward, part))
 }

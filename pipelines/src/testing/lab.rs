@@ -229,7 +229,12 @@ impl Lab {
             vxlan_port: VXLAN_PORT,
             ports: self.ports(index),
             tenants,
-            slots: self.policies.iter().flat_map(|(_, rules)| slots(rules)).max().map_or(1, |slot| slot as usize + 1),
+            slots: self
+                .policies
+                .iter()
+                .flat_map(|(_, rules)| slots(rules))
+                .max()
+                .map_or(1, |slot| slot as usize + 1),
             policies: (0..tenants).map(|n| Arc::new(self.policy(TenantId(n as u16)))).collect(),
             sessions: self.sessions.clone(),
             endpoints: Endpoints::new(&endpoints),
