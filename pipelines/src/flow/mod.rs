@@ -2,8 +2,11 @@
 
 pub mod key;
 pub mod settings;
+pub mod side;
 pub mod state;
+pub mod tcp;
 
 pub use key::{Key, Key4, Key6, Toward};
 pub use settings::{Limits, Settings, Tracking};
+pub use side::Side;
 pub use state::{State, Timeouts};
