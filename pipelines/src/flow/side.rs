@@ -1,10 +1,10 @@
 //! The two sides of a session.
 
-/// Who sent a packet of a session.
+/// One of the two sides of a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Side {
-    /// Who sent the first.
+    /// The one whose packet opened it.
     #[default]
     Initiator,
     /// The other.
@@ -12,16 +12,16 @@ pub enum Side {
 }
 
 impl Side {
-    /// Its place in a pair.
-    pub const fn index(self) -> usize {
-        self as usize
-    }
-
-    /// The other side.
+    /// The other one.
     pub const fn other(self) -> Self {
         match self {
             Self::Initiator => Self::Responder,
             Self::Responder => Self::Initiator,
         }
+    }
+
+    /// Its place in an array of two.
+    pub const fn index(self) -> usize {
+        self as usize
     }
 }

@@ -211,6 +211,10 @@ fn known<K: Family, F: Frame, S: Sink<F>>(
         let step = session.track.tcp.step(before, side, &segment);
         match step.verdict {
             tcp::Verdict::InWindow => session.state = step.state,
+            tcp::Verdict::Inert => {
+                session.track.traffic[side.index()].add(about.frame.len());
+                return Ok(Some(slot));
+            }
             tcp::Verdict::OutOfWindow if snapshot.sessions.tcp == Tracking::Strict => {
                 return Err(Reason::TcpOutOfWindow.into());
             }
@@ -378,7 +382,8 @@ fn source<K: Family>(key: &K, toward: Toward) -> u16 {
 fn segment(about: &About<'_>) -> Option<tcp::Segment> {
     let (start, end) = transport(about.frame, about.headers);
     let (header, data) = Tcp::split(about.frame.get(start..end)?).ok()?;
-    Some(tcp::Segment::new(header, data.len()))
+    let whole = about.headers.fragment == Fragment::Whole;
+    Some(if whole { tcp::Segment::new(header, data) } else { tcp::Segment::cut(header, data) })
 }
 
 /// From where to where the transport header and its data stand in the frame.

@@ -90,16 +90,30 @@ pub const fn has_ports(protocol: u8) -> bool {
     matches!(protocol, protocol::TCP | protocol::UDP | protocol::SCTP)
 }
 
-/// The numbers that tell an ICMP flow: its identifier, if it is a query or the answer to one; type and code of the query.
-fn numbers(kind: u8, code: u8, identifier: u16, query: Option<(u8, bool)>) -> ((u16, u16), Part) {
-    match query {
-        Some((query, answers)) => {
-            let part = if answers { Part::Answers } else { Part::Opens };
-            ((identifier, u16::from_be_bytes([query, code])), part)
-        }
-        None => ((0, u16::from_be_bytes([kind, code])), Part::Opens),
-    }
+/// The key of an ICMP message from one address to another.
+///
+/// A query and its answer have one, which also tells who asks: two ends may ask each other with one identifier. Other
+/// messages have one for each type and code, and are never answered.
+fn said_by<K: Key>(
+    vni: Vni,
+    protocol: u8,
+    (from, to): (K::Address, K::Address),
+    (kind, code, identifier): (u8, u8, u16),
+    query: Option<(u8, bool)>,
+) -> (K, Toward, Part) {
+    let Some((query, answers)) = query else {
+        let (key, toward) = K::by_address(vni, protocol, from, to, (0, u16::from_be_bytes([kind, code])));
+        return (key, toward, Part::Opens);
+    };
+    let asked_by_high = (from > to) != answers;
+    let code = code & !ASKED_BY_HIGH | if asked_by_high { ASKED_BY_HIGH } else { 0 };
+    let (key, toward) =
+        K::by_address(vni, protocol, from, to, (identifier, u16::from_be_bytes([query, code])));
+    (key, toward, if answers { Part::Answers } else { Part::Opens })
 }
+
+/// Set in the code of a query's key when its higher address asks. Queries have no codes but 0.
+const ASKED_BY_HIGH: u8 = 0x80;
 
 fn identify_icmp(message: &[u8], from: Ipv4Addr, to: Ipv4Addr, vni: Vni) -> Option<Identity> {
     let (icmp, _) = Icmp::split(message)?;
@@ -111,17 +125,23 @@ fn identify_icmp(message: &[u8], from: Ipv4Addr, to: Ipv4Addr, vni: Vni) -> Opti
         }
         let (key, toward) = if quoted.protocol == protocol::ICMP {
             let (inner, _) = Icmp::split(quoted.transport)?;
-            let query = icmp::query_of(inner.kind());
-            let (numbers, _) = numbers(inner.kind(), inner.code(), inner.identifier(), query);
-            Key4::by_address(vni, protocol::ICMP, quoted.source, quoted.destination, numbers)
+            let said = (inner.kind(), inner.code(), inner.identifier());
+            let (key, toward, _) = said_by::<Key4>(
+                vni,
+                protocol::ICMP,
+                (quoted.source, quoted.destination),
+                said,
+                icmp::query_of(inner.kind()),
+            );
+            (key, toward)
         } else {
             keyed::<Key4>(vni, quoted.protocol, quoted.source, quoted.destination, quoted.transport)
         };
         return Some(Identity::V4(key, toward, Part::About));
     }
-    let query = icmp::query_of(icmp.kind());
-    let (numbers, part) = numbers(icmp.kind(), icmp.code(), icmp.identifier(), query);
-    let (key, toward) = Key4::by_address(vni, protocol::ICMP, from, to, numbers);
+    let said = (icmp.kind(), icmp.code(), icmp.identifier());
+    let (key, toward, part) =
+        said_by::<Key4>(vni, protocol::ICMP, (from, to), said, icmp::query_of(icmp.kind()));
     Some(Identity::V4(key, toward, part))
 }
 
@@ -140,10 +160,15 @@ fn identify_icmpv6(
         }
         let (key, toward) = if quoted.protocol == protocol::ICMPV6 {
             let (inner, body) = Icmpv6::split(quoted.transport)?;
-            let query = icmpv6::query_of(inner.kind());
-            let (numbers, _) =
-                numbers(inner.kind(), inner.code(), icmpv6::identifier(body).unwrap_or_default(), query);
-            Key6::by_address(vni, protocol::ICMPV6, quoted.source, quoted.destination, numbers)
+            let said = (inner.kind(), inner.code(), icmpv6::identifier(body).unwrap_or_default());
+            let (key, toward, _) = said_by::<Key6>(
+                vni,
+                protocol::ICMPV6,
+                (quoted.source, quoted.destination),
+                said,
+                icmpv6::query_of(inner.kind()),
+            );
+            (key, toward)
         } else {
             keyed::<Key6>(vni, quoted.protocol, quoted.source, quoted.destination, quoted.transport)
         };
@@ -153,10 +178,9 @@ fn identify_icmpv6(
     if icmpv6::is_discovery(icmp.kind()) && fragment == Fragment::Whole {
         return Some(Identity::None(Part::None));
     }
-    let query = icmpv6::query_of(icmp.kind());
-    let (numbers, part) =
-        numbers(icmp.kind(), icmp.code(), icmpv6::identifier(body).unwrap_or_default(), query);
-    let (key, toward) = Key6::by_address(vni, protocol::ICMPV6, from, to, numbers);
+    let said = (icmp.kind(), icmp.code(), icmpv6::identifier(body).unwrap_or_default());
+    let (key, toward, part) =
+        said_by::<Key6>(vni, protocol::ICMPV6, (from, to), said, icmpv6::query_of(icmp.kind()));
     Some(Identity::V6(key, toward, part))
 }
 
@@ -168,9 +192,14 @@ pub fn service<K: Key>(key: &K, toward: Toward) -> u16 {
             Toward::High => key.high().1,
             Toward::Low => key.low().1,
         }
-    } else if matches!(protocol, protocol::ICMP | protocol::ICMPV6) {
-        key.high().1
     } else {
-        0
+        let [kind, code] = key.high().1.to_be_bytes();
+        let is_query = match protocol {
+            protocol::ICMP => icmp::query_of(kind).is_some(),
+            protocol::ICMPV6 => icmpv6::query_of(kind).is_some(),
+            // Their keys have no numbers.
+            _ => return 0,
+        };
+        u16::from_be_bytes([kind, if is_query { code & !ASKED_BY_HIGH } else { code }])
     }
 }
