@@ -41,6 +41,12 @@ impl Books {
         self.rows.get(port.index()).map(|(book, _)| *book).unwrap_or_default()
     }
 
+    /// Whether `port` may have any session, and any embryonic one if it is to be that.
+    pub fn may_open(&self, port: PortId, embryonic: bool) -> bool {
+        let limits = self.rows.get(port.index()).map(|(_, limits)| limits);
+        limits.is_some_and(|limits| limits.sessions > 0 && (limits.embryonic > 0 || !embryonic))
+    }
+
     /// Whether `port` is at its limits, so that one of its sessions has to make way for one more.
     pub fn is_full(&self, port: PortId, embryonic: bool) -> bool {
         self.rows.get(port.index()).is_none_or(|(book, limits)| {
@@ -53,7 +59,7 @@ impl Books {
         self.queues.first(port.index())
     }
 
-    /// Enters `index`, a session of `port`.
+    /// Enters a session of `port`.
     pub fn enter(&mut self, port: PortId) {
         if let Some((book, _)) = self.rows.get_mut(port.index()) {
             book.sessions += 1;

@@ -135,7 +135,7 @@ impl<K: Key> Table<K> {
         let index = self.buckets.candidate(hash)?;
         let session = self.sessions.get(index as usize)?;
         weft_prefetch::read(session);
-        weft_prefetch::read(&session.track);
+        weft_prefetch::read(&session.tcp);
         Some(Slot(index))
     }
 
@@ -174,7 +174,7 @@ impl<K: Key> Table<K> {
     ///
     /// If the port has as many sessions as it may (embryonic ones, if this is one), or the table is full, the port's
     /// own oldest embryonic session makes way; if it has none, the new one is refused. After the limits were lowered
-    /// two make way each time. If no entry of the hash's buckets can be moved, an embryonic session of the port in
+    /// two make way each time, if there are two. If no entry of the hash's buckets can be moved, an embryonic session of the port in
     /// these has to make way. `evicted` is told of each before it is gone.
     pub fn open(
         &mut self,
@@ -309,14 +309,19 @@ impl<K: Key> Table<K> {
 
     /// Keeps the port within its limits, and the table within its capacity, with one session more.
     fn make_room(&mut self, opening: &Opening, evicted: &mut impl FnMut(&Session<K>)) -> Result<(), Refused> {
-        // Two make way where limits were lowered, so that it comes closer to them with each.
-        for _ in 0..2 {
-            let quota = self.books.is_full(opening.port, opening.state.is_embryonic());
+        let Opening { port, state, .. } = *opening;
+        if !self.books.may_open(port, state.is_embryonic()) {
+            return Err(Refused::Quota);
+        }
+        // Two make way where limits were lowered, so that the port comes closer to them with each it opens.
+        for made in 0..2 {
+            let quota = self.books.is_full(port, state.is_embryonic());
             if !quota && self.live < self.capacity {
                 break;
             }
-            match self.books.oldest(opening.port) {
+            match self.books.oldest(port) {
                 Some(oldest) => self.evict(oldest, evicted),
+                None if made > 0 => break,
                 None if quota => return Err(Refused::Quota),
                 None => return Err(Refused::TableFull),
             }

@@ -107,6 +107,10 @@ impl<K: Numbered + std::hash::Hash> Model<K> {
     fn open(&mut self, key: K, session: Plain) -> (Result<(), Refused>, Vec<K>) {
         let Plain { port, state, .. } = session;
         let mut evicted = Vec::new();
+        let (sessions, share) = self.limits.get(port as usize).copied().unwrap_or((0, 0));
+        if sessions == 0 || share == 0 && state.is_embryonic() {
+            return (Err(Refused::Quota), evicted);
+        }
         while evicted.len() < 2 {
             let over = self.is_over(port, state.is_embryonic());
             if !over && self.sessions.len() < self.capacity {
@@ -117,6 +121,7 @@ impl<K: Numbered + std::hash::Hash> Model<K> {
                     self.remove(&oldest);
                     evicted.push(oldest);
                 }
+                None if evicted.len() == 1 => break,
                 None => return (Err(if over { Refused::Quota } else { Refused::TableFull }), evicted),
             }
         }
