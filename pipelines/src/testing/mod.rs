@@ -3,6 +3,7 @@
 //! [`packets`] builds packets, [`Lab`] describes a fabric, and a [`Bed`] is one of its hosts: it receives frames,
 //! returns what was sent, and after every burst checks that no packet and no buffer went missing:
 //! `rx + replicated + originated = tx + drops + consumed + held`. [`generators`] make random input for proptest,
+//! [`rules`] makes policies,
 //! [`oracle`] says plainly where a packet must end up, [`entry`] is what the fuzzers call,
 //! [`Treadmill`] what the benches run on.
 #![allow(clippy::missing_panics_doc, reason = "panics are how tests fail")]
@@ -14,6 +15,7 @@ pub mod generators;
 pub mod lab;
 pub mod oracle;
 pub mod packets;
+pub mod rules;
 pub mod sink;
 pub mod treadmill;
 

@@ -1,0 +1,118 @@
+//! Compiling: a policy from rules, and a new one from the old one and what has changed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::addresses::Addresses;
+use super::cells::{Cells, Pair};
+use super::compiled::{Counted, Policy};
+use super::diff::{Diff, diff};
+use super::paint::Painter;
+use super::pairs::{Ends, Pairs};
+use super::rules::{GroupId, Rule, Rules, Side};
+
+impl Policy {
+    /// Compiles rules.
+    pub fn compile(rules: &Rules) -> Self {
+        let (pairs, cells) = all_cells(&rules.rules);
+        let pairs = Pairs::new(pairs);
+        let addresses = Addresses::new(&rules.members, &rules.networks);
+        let ends = Ends::new(&addresses.classes, &pairs);
+        Self::of(rules, addresses.into(), ends.into(), pairs.into(), cells.into())
+    }
+
+    /// Compiles `new` rules with what can stay of this policy, which is that of the `old` ones. It is equal to what
+    /// [`compile`](Self::compile) makes of the new ones.
+    pub fn update(&self, old: &Rules, new: &Rules) -> Self {
+        let addresses = if (&old.members, &old.networks) == (&new.members, &new.networks) {
+            Arc::clone(&self.addresses)
+        } else {
+            Addresses::new(&new.members, &new.networks).into()
+        };
+        let diff = diff(&old.rules, &new.rules);
+        let (pairs, cells) = if diff.changed.is_empty() {
+            (Arc::clone(&self.pairs), Arc::clone(&self.cells))
+        } else {
+            let (pairs, cells) = self.changed_cells(&diff, &new.rules);
+            let same = pairs == self.pairs.list;
+            let pairs = if same { Arc::clone(&self.pairs) } else { Pairs::new(pairs).into() };
+            (pairs, cells.into())
+        };
+        let ends = if Arc::ptr_eq(&addresses, &self.addresses) && Arc::ptr_eq(&pairs, &self.pairs) {
+            Arc::clone(&self.ends)
+        } else {
+            Ends::new(&addresses.classes, &pairs).into()
+        };
+        Self::of(new, addresses, ends, pairs, cells)
+    }
+
+    fn of(
+        rules: &Rules,
+        addresses: Arc<Addresses>,
+        ends: Arc<Ends>,
+        pairs: Arc<Pairs>,
+        cells: Arc<Cells>,
+    ) -> Self {
+        let named = pairs.list.iter().flat_map(|pair| [pair.0, pair.1]).filter_map(|side| match side {
+            Side::Group(group) => Some(group),
+            Side::Any => None,
+        });
+        let groups: BTreeSet<GroupId> = named.chain(addresses.classes.iter().flatten().copied()).collect();
+        Self {
+            rules: rules.rules.iter().map(|rule| Counted { slot: rule.slot, log: rule.log }).collect(),
+            default: Counted { slot: rules.default_slot, log: false },
+            default_action: rules.default,
+            default_audit: rules.default_audit,
+            groups: groups.len(),
+            networks: rules.networks.len(),
+            addresses,
+            ends,
+            pairs,
+            cells,
+        }
+    }
+
+    /// The cells after a change: those of the pairs that changed are painted, all others only moved.
+    fn changed_cells(&self, diff: &Diff, rules: &[Rule]) -> (Vec<Pair>, Cells) {
+        let old = &self.pairs.list;
+        if diff.changed.len() > old.len() / 8 {
+            return all_cells(rules);
+        }
+        let changed = by_pair(rules, |pair| diff.changed.binary_search(&pair).is_ok());
+        let mut painted = changed.chunk_by(|a, b| a.0 == b.0).peekable();
+        let (mut pairs, mut cells, mut painter) =
+            (Vec::with_capacity(old.len()), Cells::default(), Painter::default());
+        let mut done = 0;
+        for pair in &diff.changed {
+            let until = old.partition_point(|of| of < pair);
+            pairs.extend_from_slice(&old[done..until]);
+            cells.extend(&self.cells, done..until, &diff.places);
+            if let Some(rules_of_pair) = painted.next_if(|of| of[0].0 == *pair) {
+                pairs.push(*pair);
+                painter.paint(rules, rules_of_pair, &mut cells);
+            }
+            done = until + usize::from(old.get(until) == Some(pair));
+        }
+        pairs.extend_from_slice(&old[done..]);
+        cells.extend(&self.cells, done..old.len(), &diff.places);
+        (pairs, cells)
+    }
+}
+
+/// A cell for every pair that rules name, in order.
+fn all_cells(rules: &[Rule]) -> (Vec<Pair>, Cells) {
+    let (mut pairs, mut cells, mut painter) = (Vec::new(), Cells::default(), Painter::default());
+    for of_pair in by_pair(rules, |_| true).chunk_by(|a, b| a.0 == b.0) {
+        pairs.push(of_pair[0].0);
+        painter.paint(rules, of_pair, &mut cells);
+    }
+    (pairs, cells)
+}
+
+/// The places of the rules of these pairs, by pair and then in order.
+fn by_pair(rules: &[Rule], of: impl Fn(Pair) -> bool) -> Vec<(Pair, u32)> {
+    let all = rules.iter().zip(0..).map(|(rule, place)| ((rule.from, rule.to), place));
+    let mut places: Vec<_> = all.filter(|(pair, _)| of(*pair)).collect();
+    places.sort_unstable();
+    places
+}
