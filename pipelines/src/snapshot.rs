@@ -1,11 +1,13 @@
 //! The configuration that the stages read: compiled from the document, immutable, published whole.
 
 use core::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use crate::counters::Sizes;
 use crate::flow;
 use crate::ids::{Epoch, HopId, PortId, SegmentId, TenantId, TunnelId, WorkerId};
 use crate::overlay::{Table, Template};
+use crate::policy::Policy;
 use crate::wire::{Mac, Vni};
 
 /// One host's part of the fabric.
@@ -34,6 +36,8 @@ pub struct Snapshot {
     pub slots: usize,
     /// How sessions are kept.
     pub sessions: flow::Settings,
+    /// By [`TenantId`]: what may pass.
+    pub policies: Vec<Arc<Policy>>,
     /// Where the endpoints are.
     pub endpoints: Endpoints,
     /// Segments by VNI: those with an endpoint on this host.

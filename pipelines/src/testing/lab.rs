@@ -5,6 +5,7 @@
 //! `hv-d` that `hv-a` has no uplink to.
 
 use core::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use crate::flow::{Limits, Settings};
 use crate::ids::{Epoch, HopId, PortId, SegmentId, TenantId, TunnelId, WorkerId};
@@ -195,6 +196,7 @@ impl Lab {
     /// The part of host `index`: its endpoints' ports in order, then its uplink.
     pub fn snapshot(&self, index: usize) -> Snapshot {
         let (tunnels, hops) = self.tunnels(index);
+        let tenants = self.segments.iter().map(|(tenant, _)| tenant.index() + 1).max().unwrap_or(0);
         let segments: Vec<_> = (0..self.segments.len()).map(|n| self.segment(index, n)).collect();
         let place = |endpoint: &Endpoint| match self.tunnel(index, endpoint.host) {
             _ if endpoint.host == index => Place::Here(self.port_of(index, endpoint)),
@@ -216,8 +218,10 @@ impl Lab {
             vtep: Some(self.hosts[index].vtep),
             vxlan_port: VXLAN_PORT,
             ports: self.ports(index),
-            tenants: self.segments.iter().map(|(tenant, _)| tenant.index() + 1).max().unwrap_or(0),
-            slots: 0,
+            tenants,
+            policies: vec![Arc::default(); tenants],
+            // Every tenant has a policy that allows all, and its default is counted.
+            slots: 1,
             sessions: Settings::default(),
             endpoints: Endpoints::new(&endpoints),
             vnis: Table::new(vnis.collect::<Vec<_>>()),

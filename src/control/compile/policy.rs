@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use weft_pipelines::policy::{Action, GroupId, Member, Network, Rule, Rules, Service, Side};
+use weft_pipelines::policy::{Action, GroupId, Member, Network, Policy, Rule, Rules, Service, Side};
 
 use super::{Previous, link_local};
 use crate::config::checked::{self, Fabric, Mode, Peer, PortRange, Tenant, Verdict};
@@ -15,6 +15,8 @@ use crate::config::checked::{self, Fabric, Mode, Peer, PortRange, Tenant, Verdic
 pub struct TenantPolicy {
     /// The rules, in the document's order.
     pub rules: Arc<Rules>,
+    /// The same, compiled.
+    pub policy: Arc<Policy>,
 }
 
 /// The policies of `fabric`'s tenants. `slots` is the next counter that no rule has had.
@@ -31,7 +33,8 @@ pub(super) fn compile(fabric: &Fabric, slots: &mut u32, previous: Option<Previou
         None => {
             let default_slot = fresh(slots);
             let rules = tenant.policy.rules.iter().map(|rule| compiled(rule, fresh(slots))).collect();
-            TenantPolicy { rules: Arc::new(of_tenant(tenant, rules, default_slot)) }
+            let rules = of_tenant(tenant, rules, default_slot);
+            TenantPolicy { policy: Arc::new(Policy::compile(&rules)), rules: Arc::new(rules) }
         }
     };
     fabric.tenants.iter().map(policy).collect()
@@ -68,7 +71,9 @@ fn follow(tenant: &Tenant, old: &Tenant, policy: &TenantPolicy, slots: &mut u32)
             let slots = kept.chain(slots).chain(rules[rules.len() - last..].iter().map(|rule| rule.slot));
             new_rules.iter().zip(slots).map(|(rule, slot)| compiled(rule, slot)).collect()
         };
-    TenantPolicy { rules: Arc::new(of_tenant(tenant, rules, policy.rules.default_slot)) }
+    let rules = of_tenant(tenant, rules, policy.rules.default_slot);
+    let policy = policy.policy.update(&policy.rules, &rules);
+    TenantPolicy { rules: Arc::new(rules), policy: Arc::new(policy) }
 }
 
 /// Whether the default is the same.
