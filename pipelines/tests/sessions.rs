@@ -232,7 +232,7 @@ fn later_fragments_follow_the_first() {
         let slot = bed.only_session();
         bed.planes[0].sessions.v4.session(slot)
     };
-    assert_eq!((session.track.traffic[0].packets, session.track.traffic[1].packets), (3, 0));
+    assert_eq!((session.traffic[0].packets, session.traffic[1].packets), (3, 0));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use weft_pipelines::flow;
 use weft_pipelines::overlay::{Table, Template, template};
+use weft_pipelines::policy::Policy;
 use weft_pipelines::snapshot::{Endpoints, Guest, Hop, Place, Port, PortKind, Segment, Tunnel, Uplink};
 use weft_pipelines::{Epoch, HopId, Mac, PortId, SegmentId, Snapshot, TenantId, TunnelId, Vni, WorkerId};
 
@@ -250,8 +251,8 @@ impl<'a> Compiler<'a> {
             segments,
             tenants: numbers.tenants.given(),
             slots: numbers.slots as usize,
-            policies: self.policies.iter().map(|tenant| tenant.policy.clone()).collect(),
             sessions: self.sessions(),
+            policies: self.snapshot_policies(numbers.tenants.given()),
             endpoints: Endpoints::new(&self.places(&underlay)),
             vnis: Table::new(vnis),
             peers: Table::new(peers),
@@ -265,6 +266,15 @@ impl<'a> Compiler<'a> {
 
     fn here(&self) -> &'a Host {
         &self.fabric.hosts[self.host.0]
+    }
+
+    /// The policies by tenant. A tenant that is no more has none, and nobody asks for it.
+    fn snapshot_policies(&self, tenants: usize) -> Vec<Arc<Policy>> {
+        let mut policies = vec![Arc::default(); tenants];
+        for (tenant, policy) in self.tenants.iter().zip(&self.policies) {
+            policies[tenant.index()] = policy.policy.clone();
+        }
+        policies
     }
 
     /// How sessions are kept.

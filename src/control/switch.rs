@@ -62,7 +62,7 @@ impl Ports {
 }
 
 struct Handle {
-    mailbox: Arc<Mailbox>,
+    mailbox: Arc<Mailbox<Mbuf>>,
     thread: JoinHandle<Standing>,
 }
 
@@ -350,7 +350,7 @@ impl Switch {
                     }
                     // The answer to a question that was given up.
                     Some(Reply::Standing(_)) => {}
-                    Some(Reply::Retired(snapshot)) => drop(snapshot),
+                    Some(_) => {}
                     None if Instant::now() < deadline && !worker.thread.is_finished() => {
                         tokio::time::sleep(LOOK).await;
                     }

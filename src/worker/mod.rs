@@ -12,10 +12,14 @@ use std::sync::Arc;
 use std::thread;
 
 use weft_pipelines::flow::Secret;
+use weft_pipelines::snapshot::PortKind;
 use weft_pipelines::{BURST, Frame, HopId, Plane, PortId, Reason, Snapshot, WorkerId};
 
 pub use clock::Clock;
-pub use mail::{Mail, Mailbox, Neighbor, Reply, Standing, Work};
+pub use mail::{
+    Mail, Mailbox, Neighbor, NewPort, Preparation, Reply, Retired, RulePage, SessionCursor, SessionPage,
+    SessionRecord, Standing, Work,
+};
 pub use outputs::{Incoming, Outgoing, Outputs, RING, rings};
 pub use pace::{Pace, Poll};
 pub use port::{Pool, Receive, Transmit};
@@ -41,7 +45,7 @@ pub struct Worker<F> {
     /// Where its packets leave to.
     pub outputs: Outputs<F>,
     /// Its mail.
-    pub mailbox: Arc<Mailbox>,
+    pub mailbox: Arc<Mailbox<F>>,
     /// What keys its hashes.
     pub secret: Secret,
     /// The time.
@@ -55,7 +59,8 @@ impl<F: Frame> Worker<F> {
     pub fn run(self) -> Standing {
         let pace = Pace::new(self.poll);
         let plane = Plane::new(self.id, &self.snapshot, &self.secret);
-        let mut round = Round { plane, worker: self, work: Work::default(), pace, receiving: true };
+        let coming = Vec::new();
+        let mut round = Round { plane, worker: self, work: Work::default(), pace, coming, receiving: true };
         while round.take_mail() {
             round.poll();
         }
@@ -69,6 +74,8 @@ struct Round<F> {
     plane: Plane<F>,
     work: Work,
     pace: Pace,
+    /// What it polls from the next configuration on.
+    coming: Vec<Input<F>>,
     /// Whether it still receives from ports.
     receiving: bool,
 }
@@ -76,7 +83,7 @@ struct Round<F> {
 impl<F: Frame> Round<F> {
     /// One round: a burst from each ring and each port, then out with what has gathered.
     fn poll(&mut self) {
-        let Self { worker, plane, work, pace, receiving } = self;
+        let Self { worker, plane, work, pace, receiving, .. } = self;
         let Worker { snapshot, inputs, incoming, outputs, clock, .. } = worker;
         let start = clock.cycles();
         let now = clock.tick(start);
@@ -115,20 +122,53 @@ impl<F: Frame> Round<F> {
     fn take_mail(&mut self) -> bool {
         while let Some(mail) = self.worker.mailbox.take() {
             match mail {
-                Mail::Publish(snapshot) => {
-                    self.worker.outputs.publish(snapshot.clone());
-                    let retired = std::mem::replace(&mut self.worker.snapshot, snapshot);
-                    self.worker.mailbox.answer(Reply::Retired(retired));
-                }
+                Mail::Prepare(preparation) => self.prepare(preparation),
+                Mail::Publish(snapshot) => self.adopt(snapshot),
                 Mail::Report(mut standing) => {
                     self.write(&mut standing);
                     self.worker.mailbox.answer(Reply::Standing(standing));
+                }
+                Mail::Rules(mut page) => {
+                    let counted = self.plane.counters.rules.iter().skip(page.from);
+                    page.counters.iter_mut().zip(counted).for_each(|(row, counted)| *row = *counted);
+                    self.worker.mailbox.answer(Reply::Rules(page));
+                }
+                Mail::Sessions(mut page) => {
+                    page.cursor = SessionCursor::End;
+                    self.worker.mailbox.answer(Reply::Sessions(page));
                 }
                 Mail::Finish => self.receiving = false,
                 Mail::End => return false,
             }
         }
         true
+    }
+
+    /// Makes room for the next configuration, and takes its ports.
+    fn prepare(&mut self, mut preparation: Box<Preparation<F>>) {
+        self.worker.outputs.prepare(preparation.sizes);
+        self.plane.counters.grow(preparation.sizes);
+        for NewPort { port, inputs, output } in preparation.ports.drain(..) {
+            self.worker.outputs.open(port, output);
+            self.coming.extend(inputs.into_iter().map(|queue| Input { port, queue }));
+        }
+        self.worker.mailbox.answer(Reply::Prepared(preparation));
+    }
+
+    /// Takes up another configuration, and gives back what that has no more use for.
+    fn adopt(&mut self, snapshot: Arc<Snapshot>) {
+        let Worker { inputs, outputs, mailbox, clock, snapshot: current, .. } = &mut self.worker;
+        self.plane.adopt(&snapshot, clock.tick(clock.cycles()));
+        outputs.publish(snapshot.clone());
+        inputs.append(&mut self.coming);
+        let is_vacant = |port: PortId| matches!(snapshot.port(port).kind, PortKind::Vacant);
+        let gone = inputs.extract_if(.., |input| is_vacant(input.port));
+        let mut retired: Vec<_> = gone.map(|input| Retired::Input(input.queue)).collect();
+        let vacant =
+            (0..snapshot.ports.len()).map(|port| PortId(port as u16)).filter(|port| is_vacant(*port));
+        retired.extend(vacant.filter_map(|port| outputs.close(port)).map(Retired::Output));
+        let before = std::mem::replace(current, snapshot);
+        mailbox.answer(Reply::Retired(before, retired));
     }
 
     /// Writes down how it stands.

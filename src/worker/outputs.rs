@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 use rtrb::{Consumer, Producer, RingBuffer};
 use weft_pipelines::counters::Sizes;
+use weft_pipelines::snapshot::{self, PortKind};
 use weft_pipelines::stages::account;
 use weft_pipelines::{BURST, Burst, Counters, Frame, Handed, PortId, Reason, Sink, Snapshot, WorkerId};
 
@@ -86,8 +87,30 @@ impl<F: Frame> Outputs<F> {
         }
     }
 
+    /// Makes room to count so many of each: others may soon hand over what goes to them.
+    pub fn prepare(&mut self, sizes: Sizes) {
+        self.counters.grow(Sizes { tunnels: 0, rules: 0, ..sizes });
+    }
+
+    /// Takes the send queue of a new port.
+    pub fn open(&mut self, port: PortId, queue: Box<dyn Transmit<F>>) {
+        if self.ports.len() <= port.index() {
+            self.ports.resize_with(port.index() + 1, || None);
+            self.pending.reserve(self.ports.len());
+        }
+        self.ports[port.index()] = Some(Output { queue, pending: Burst::new() });
+    }
+
+    /// Gives the send queue of a port back, if it has it. What is pending for it is sent, or dropped by name.
+    pub fn close(&mut self, port: PortId) -> Option<Box<dyn Transmit<F>>> {
+        self.flush_port(port);
+        self.pending.retain(|pending| *pending != port);
+        Some(self.ports.get_mut(port.index())?.take()?.queue)
+    }
+
     /// Takes up another configuration.
     pub fn publish(&mut self, snapshot: Arc<Snapshot>) {
+        self.prepare(snapshot.sizes());
         self.snapshot = snapshot;
     }
 
@@ -109,8 +132,10 @@ impl<F: Frame> Outputs<F> {
         let (port, frame) = match handed {
             Handed::Deliver(port, frame) => (port, frame),
             Handed::IntoTunnel(tunnel, frame) => {
-                let hop = self.snapshot.tunnel(tunnel).hop;
-                (self.snapshot.hop(hop).uplink, frame)
+                let known = self.snapshot.tunnels.get(tunnel.index());
+                let uplink = known.map(|tunnel| self.snapshot.hop(tunnel.hop).uplink);
+                // Of a tunnel that only another worker knows yet any uplink is as good.
+                (uplink.unwrap_or_else(|| self.an_uplink()), frame)
             }
         };
         // The port may be another worker's; what is counted here of it is this worker's own.
@@ -118,10 +143,18 @@ impl<F: Frame> Outputs<F> {
         self.discard(frame);
     }
 
+    fn an_uplink(&self) -> PortId {
+        let is_uplink = |port: &snapshot::Port| matches!(port.kind, PortKind::Uplink(_));
+        PortId(self.snapshot.ports.iter().position(is_uplink).unwrap_or_default() as u16)
+    }
+
     fn flush_port(&mut self, port: PortId) {
         let Some(Some(output)) = self.ports.get_mut(port.index()) else { return };
         let bytes = |burst: &Burst<F>| burst.iter().map(|frame| frame.data().len() as u64).sum::<u64>();
         let (packets, before) = (output.pending.len(), bytes(&output.pending));
+        if packets == 0 {
+            return;
+        }
         output.queue.transmit(&mut output.pending);
         let left = output.pending.len();
         let counters = self.counters.port(port);
@@ -155,7 +188,7 @@ impl<F: Frame> Outputs<F> {
 impl<F: Frame> Sink<F> for Outputs<F> {
     fn transmit(&mut self, port: PortId, frame: F) {
         let Some(Some(output)) = self.ports.get_mut(port.index()) else {
-            debug_assert!(false, "{port:?} is another worker's");
+            // It was closed, and who sent this did not know yet.
             return self.abandon(Handed::Deliver(port, frame), Reason::PortDown);
         };
         if output.pending.is_empty() {

@@ -2,6 +2,7 @@
 
 use core::net::IpAddr;
 use core::ops::RangeInclusive;
+use std::sync::Arc;
 
 use crate::wire::Vni;
 
@@ -34,7 +35,7 @@ pub struct Rule {
     /// Who is connected to.
     pub to: Side,
     /// What it is about; at least one.
-    pub services: Box<[Service]>,
+    pub services: Arc<[Service]>,
     /// What is decided.
     pub action: Action,
     /// Whether it is only counted: it decides nothing, and tells what it would have decided.

@@ -208,18 +208,18 @@ fn known<K: Family, F: Frame, S: Sink<F>>(
     let before = session.state;
     if about.headers.protocol == protocol::TCP {
         let segment = segment(about).ok_or(Reason::MalformedTcp)?;
-        let step = session.track.tcp.step(before, side, &segment);
+        let step = session.tcp.step(before, side, &segment);
         match step.verdict {
             tcp::Verdict::InWindow => session.state = step.state,
             tcp::Verdict::Inert => {
-                session.track.traffic[side.index()].add(about.frame.len());
+                session.traffic[side.index()].add(about.frame.len());
                 return Ok(Some(slot));
             }
             tcp::Verdict::OutOfWindow if snapshot.sessions.tcp == Tracking::Strict => {
                 return Err(Reason::TcpOutOfWindow.into());
             }
             tcp::Verdict::OutOfWindow => {
-                session.track.traffic[side.index()].add(about.frame.len());
+                session.traffic[side.index()].add(about.frame.len());
                 return Ok(Some(slot));
             }
             tcp::Verdict::BadFlags => return Err(Reason::TcpFlags.into()),
@@ -232,7 +232,7 @@ fn known<K: Family, F: Frame, S: Sink<F>>(
         session.state = before.replied();
     }
     session.last = now;
-    session.track.traffic[side.index()].add(about.frame.len());
+    session.traffic[side.index()].add(about.frame.len());
     if before != session.state {
         table.changed(slot, before, &snapshot.sessions.timeouts);
     }
@@ -326,10 +326,10 @@ fn open<K: Family, F: Frame, S: Sink<F>>(
         Refused::Quota => Reason::SessionQuota,
         Refused::TableFull => Reason::SessionTableFull,
     })?;
-    let track = &mut table.session_mut(slot).track;
-    track.tcp = if turned { tcp.turned() } else { tcp };
+    let session = table.session_mut(slot);
+    session.tcp = if turned { tcp.turned() } else { tcp };
     let side = if turned { Side::Responder } else { Side::Initiator };
-    track.traffic[side.index()].add(about.frame.len());
+    session.traffic[side.index()].add(about.frame.len());
     allowed(context, policy, &decided);
     Ok((slot, Outcome::Opened(decision)))
 }

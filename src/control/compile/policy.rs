@@ -19,12 +19,6 @@ pub struct TenantPolicy {
     pub policy: Arc<Policy>,
 }
 
-impl TenantPolicy {
-    fn new(rules: Rules) -> Self {
-        Self { policy: Arc::new(Policy::compile(&rules)), rules: Arc::new(rules) }
-    }
-}
-
 /// The policies of `fabric`'s tenants. `slots` is the next counter that no rule has had.
 ///
 /// A policy that is as it was before is shared. In one that is not, rules of the same name keep their counters.
@@ -39,7 +33,8 @@ pub(super) fn compile(fabric: &Fabric, slots: &mut u32, previous: Option<Previou
         None => {
             let default_slot = fresh(slots);
             let rules = tenant.policy.rules.iter().map(|rule| compiled(rule, fresh(slots))).collect();
-            TenantPolicy::new(of_tenant(tenant, rules, default_slot))
+            let rules = of_tenant(tenant, rules, default_slot);
+            TenantPolicy { policy: Arc::new(Policy::compile(&rules)), rules: Arc::new(rules) }
         }
     };
     fabric.tenants.iter().map(policy).collect()
@@ -76,7 +71,9 @@ fn follow(tenant: &Tenant, old: &Tenant, policy: &TenantPolicy, slots: &mut u32)
             let slots = kept.chain(slots).chain(rules[rules.len() - last..].iter().map(|rule| rule.slot));
             new_rules.iter().zip(slots).map(|(rule, slot)| compiled(rule, slot)).collect()
         };
-    TenantPolicy::new(of_tenant(tenant, rules, policy.rules.default_slot))
+    let rules = of_tenant(tenant, rules, policy.rules.default_slot);
+    let policy = policy.policy.update(&policy.rules, &rules);
+    TenantPolicy { rules: Arc::new(rules), policy: Arc::new(policy) }
 }
 
 /// Whether the default is the same.

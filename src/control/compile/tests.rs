@@ -332,7 +332,7 @@ fn a_policy_that_did_not_change_is_shared_and_rules_keep_their_counters() {
     };
     let again = next(&with_rules(|d| d.replace("name: lab", "name: other")), (&before, &first));
     for (a, b) in first.policies.iter().zip(&again.policies) {
-        assert!(Arc::ptr_eq(&a.rules, &b.rules));
+        assert!(Arc::ptr_eq(&a.rules, &b.rules) && Arc::ptr_eq(&a.policy, &b.policy));
     }
     type Edit = (fn(String) -> String, &'static [u32]);
     let edits: &[Edit] = &[
@@ -369,7 +369,9 @@ fn a_policy_that_did_not_change_is_shared_and_rules_keep_their_counters() {
         let fresh = compile(&fabric, HostIndex(0), &MACS, 2, Epoch(1), None).unwrap();
         let mut rules = (*fresh.policies[0].rules).clone();
         rules.rules.iter_mut().zip(*expected).for_each(|(rule, slot)| rule.slot = *slot);
+        assert_eq!(*second.policies[0].policy, weft_pipelines::policy::Policy::compile(&rules));
         assert_eq!(*second.policies[0].rules, rules);
+        assert!(Arc::ptr_eq(&second.policies[0].policy, &second.snapshot.policies[0]));
     }
 }
 
