@@ -3,6 +3,7 @@
 use core::ops::BitOr;
 
 use super::key::{Key, Toward};
+use super::side::Side;
 use super::state::{State, Timeouts};
 use crate::counters::Traffic;
 use crate::ids::{PortId, Tick};
@@ -42,34 +43,9 @@ pub struct Session<K> {
 /// The bits of a tick below the unit of [`Session::start`].
 const START_SHIFT: u32 = 22;
 
-/// A place for the windows of TCP.
+/// Room for what TCP's windows are kept in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Windows([u32; 7]);
-
-/// Who sent a packet of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Side {
-    /// Who sent the first.
-    Initiator,
-    /// The other.
-    Responder,
-}
-
-impl Side {
-    /// Its place in a pair.
-    pub const fn index(self) -> usize {
-        self as usize
-    }
-
-    /// The other side.
-    pub const fn other(self) -> Self {
-        match self {
-            Self::Initiator => Self::Responder,
-            Self::Responder => Self::Initiator,
-        }
-    }
-}
 
 /// Yes or no about a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -214,7 +190,6 @@ mod tests {
             assert_eq!(session.side(first), Side::Initiator);
             assert_eq!(session.side(answer), Side::Responder);
         }
-        assert_eq!(Side::Initiator.other().other(), Side::Initiator);
     }
 
     #[test]
