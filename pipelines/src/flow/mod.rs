@@ -1,5 +1,6 @@
 //! Sessions: which connections there are, what state they are in, and when they end.
 
+pub mod fragments;
 pub mod key;
 pub mod settings;
 pub mod side;

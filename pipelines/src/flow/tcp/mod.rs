@@ -22,8 +22,13 @@
 //! (RFC 5961): another RST passes, if it is in the window, and its receiver asks its sender what was meant, with an ACK
 //! that passes too. Likewise every SYN passes an open connection, as the receiver asks in the same way.
 //!
+//! If neither end knows the connection any more, their next one may have the same ports. A SYN of the initiator that is far from the
+//! windows is therefore remembered until the responder answers: with the old numbers, and all stays as it is; or with
+//! those of the SYN, and the old connection gives way. An attacker would have to send as both ends, and one of them is a guest
+//! of this host, whose packets are known to be its own.
+//!
 //! A connection that is picked up in mid-stream has unknown windows and scales. All four bounds are 2^30 there, for its
-//! whole life: enough for a connection that goes on, and still only an exact RST ends it.
+//! whole life: enough for one with windows up to 2^28, whatever was seen of it first, and still only an exact RST ends it.
 
 #[cfg(test)]
 mod cases;
@@ -194,7 +199,7 @@ impl Windows {
                 self.take(side, answer);
                 Ok(self.state())
             }
-            // The answer to a SYN that was let pass without effect: nothing is left of the connection at either end.
+            // Nothing is left of the connection at either end.
             _ if self.answers_ignored(side, answer) => {
                 *self = Self::of_answer(side, answer);
                 Ok(self.state())

@@ -333,11 +333,11 @@ impl Windows {
         self.ignored = tag(syn.seq.wrapping_add(1));
     }
 
-    /// Whether `segment` from `side` answers a SYN that was let pass without effect.
-    pub(super) const fn answers_ignored(&self, side: Side, segment: &Segment) -> bool {
-        matches!(side, Side::Responder)
+    /// Whether `segment` from `side`, which is not of this connection, answers a SYN that was let pass without effect.
+    pub(super) fn answers_ignored(&self, side: Side, segment: &Segment) -> bool {
+        side == Side::Responder
             && segment.has(ACK)
-            && self.ignored != 0
             && self.ignored == tag(segment.ack)
+            && self.place(side, segment) == Place::Outside
     }
 }
