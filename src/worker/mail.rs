@@ -224,6 +224,8 @@ pub struct Work {
     pub received_over: u64,
     /// How many times it slept.
     pub sleeps: u64,
+    /// Decisions of policy that were not told for there were too many.
+    pub log_lost: u64,
     /// The configuration it works by.
     pub epoch: u64,
 }

@@ -3,6 +3,7 @@
 //! It shares nothing. What it needs comes by mail between two bursts, and what it knows goes back the same way.
 
 mod clock;
+mod log;
 mod mail;
 mod outputs;
 mod pace;
@@ -16,6 +17,7 @@ use weft_pipelines::snapshot::PortKind;
 use weft_pipelines::{BURST, Frame, HopId, Plane, PortId, Reason, Snapshot, WorkerId};
 
 pub use clock::Clock;
+pub use log::{Decisions, Log};
 pub use mail::{
     Mail, Mailbox, Neighbor, NewPort, Preparation, Reply, Retired, RulePage, SessionCursor, SessionPage,
     SessionRecord, Standing, Work,
@@ -176,8 +178,12 @@ impl<F: Frame> Round<F> {
         let outputs = &self.worker.outputs;
         standing.counters.copy_from(&self.plane.counters);
         standing.counters.merge(&outputs.counters);
-        standing.work =
-            Work { handed_over: outputs.handed_over, epoch: self.worker.snapshot.epoch.0, ..self.work };
+        standing.work = Work {
+            handed_over: outputs.handed_over,
+            log_lost: outputs.log.lost,
+            epoch: self.worker.snapshot.epoch.0,
+            ..self.work
+        };
         let now = self.worker.clock.tick(self.worker.clock.cycles());
         let neighbors = &self.plane.neighbors;
         for (hop, neighbor) in standing.neighbors.iter_mut().enumerate().take(neighbors.len()) {
