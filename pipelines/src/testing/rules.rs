@@ -288,7 +288,7 @@ impl Scale {
 /// Of so many groups one is of addresses.
 const OF_ADDRESSES: usize = 8;
 /// The segment of all of them.
-const MIXED_VNI: Vni = Vni::LOWEST;
+pub const MIXED_VNI: Vni = Vni::LOWEST;
 
 /// Mixed rules like those of a real tenant: mostly from one group to another, some between one group and anyone, a
 /// few about all; single ports, ranges and lists; one in ten denies, and some are only counted. One in eight groups
