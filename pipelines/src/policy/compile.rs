@@ -1,6 +1,5 @@
 //! Compiling: a policy from rules, and a new one from the old one and what has changed.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::addresses::Addresses;
@@ -9,15 +8,15 @@ use super::compiled::{Counted, Policy};
 use super::diff::{Diff, diff};
 use super::paint::Painter;
 use super::pairs::{Ends, Pairs};
-use super::rules::{GroupId, Rule, Rules, Side};
+use super::rules::{Rule, Rules};
 
 impl Policy {
     /// Compiles rules.
     pub fn compile(rules: &Rules) -> Self {
         let (pairs, cells) = all_cells(&rules.rules);
-        let pairs = Pairs::new(pairs);
+        let pairs = Pairs::new(pairs, &cells.refs);
         let addresses = Addresses::new(&rules.members, &rules.networks);
-        let ends = Ends::new(&addresses.classes, &pairs);
+        let ends = Ends::new(&addresses.classes, &pairs, &cells.refs);
         Self::of(rules, addresses.into(), ends.into(), pairs.into(), cells.into())
     }
 
@@ -34,14 +33,14 @@ impl Policy {
             (Arc::clone(&self.pairs), Arc::clone(&self.cells))
         } else {
             let (pairs, cells) = self.changed_cells(&diff, &new.rules);
-            let same = pairs == self.pairs.list;
-            let pairs = if same { Arc::clone(&self.pairs) } else { Pairs::new(pairs).into() };
+            let same = (&pairs, &cells.refs) == (&self.pairs.list, &self.cells.refs);
+            let pairs = if same { Arc::clone(&self.pairs) } else { Pairs::new(pairs, &cells.refs).into() };
             (pairs, cells.into())
         };
         let ends = if Arc::ptr_eq(&addresses, &self.addresses) && Arc::ptr_eq(&pairs, &self.pairs) {
             Arc::clone(&self.ends)
         } else {
-            Ends::new(&addresses.classes, &pairs).into()
+            Ends::new(&addresses.classes, &pairs, &cells.refs).into()
         };
         Self::of(new, addresses, ends, pairs, cells)
     }
@@ -53,17 +52,11 @@ impl Policy {
         pairs: Arc<Pairs>,
         cells: Arc<Cells>,
     ) -> Self {
-        let named = pairs.list.iter().flat_map(|pair| [pair.0, pair.1]).filter_map(|side| match side {
-            Side::Group(group) => Some(group),
-            Side::Any => None,
-        });
-        let groups: BTreeSet<GroupId> = named.chain(addresses.classes.iter().flatten().copied()).collect();
         Self {
             rules: rules.rules.iter().map(|rule| Counted { slot: rule.slot, log: rule.log }).collect(),
             default: Counted { slot: rules.default_slot, log: false },
             default_action: rules.default,
             default_audit: rules.default_audit,
-            groups: groups.len(),
             networks: rules.networks.len(),
             addresses,
             ends,

@@ -1,59 +1,55 @@
 //! Which pairs of groups have a cell, and which of them concern a class.
 
 use super::addresses::{Class, Sets};
-use super::cells::Pair;
+use super::cells::{CellRef, Pair};
 use super::rules::{GroupId, Side};
 use super::table::Table;
 
-/// Stands for no cell.
-pub(super) const NO_CELL: u32 = u32::MAX;
-
-/// The pairs that rules name. Each has the cell of its place in the list.
+/// The pairs that rules name, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(super) struct Pairs {
-    /// In order; so any to any is the first.
+    /// Each has the cell of its place in the list.
     pub list: Vec<Pair>,
-    /// The cells of those that are two groups.
-    cells: Table<u64>,
+    /// The cell of any to any.
+    pub any: CellRef,
+    /// Those of two groups.
+    groups: Table<u64, 5>,
 }
 
 impl Pairs {
-    /// Of a list in order.
-    pub fn new(list: Vec<Pair>) -> Self {
-        let groups = list.iter().zip(0..).filter_map(|(pair, cell)| match pair {
-            (Side::Group(from), Side::Group(to)) => Some((key(*from, *to), cell)),
+    /// Of a list, and where their cells are.
+    pub fn new(list: Vec<Pair>, cells: &[CellRef]) -> Self {
+        let groups = list.iter().zip(cells).filter_map(|(pair, cell)| match pair {
+            (Side::Group(from), Side::Group(to)) => Some((key(*from, *to), cell.0)),
             _ => None,
         });
-        let cells = Table::new(&groups.collect::<Vec<_>>());
-        Self { list, cells }
+        let groups = Table::new(&groups.collect::<Vec<_>>());
+        let any = list.first().zip(cells.first()).filter(|(pair, _)| **pair == (Side::Any, Side::Any));
+        Self { any: any.map_or(CellRef::EMPTY, |(_, cell)| *cell), list, groups }
     }
 
     /// The cell of two groups.
     #[inline(always)]
-    pub fn cell(&self, from: GroupId, to: GroupId) -> Option<u32> {
-        self.cells.find(key(from, to))
-    }
-
-    /// The cell of any to any.
-    pub fn any(&self) -> u32 {
-        if self.list.first() == Some(&(Side::Any, Side::Any)) { 0 } else { NO_CELL }
+    pub fn cell(&self, from: GroupId, to: GroupId) -> CellRef {
+        CellRef(self.groups.find(key(from, to)))
     }
 
     /// The bytes that they take.
     pub fn bytes(&self) -> usize {
-        size_of_val(&*self.list) + self.cells.bytes()
+        size_of_val(&*self.list) + self.groups.bytes()
     }
 
-    /// For each group that rules name on the left, its cell to any; and those on the right.
-    fn sides(&self) -> [Table<u64>; 2] {
+    /// For each group that rules name on the left, and for each on the right, its cell with any, and 1 more.
+    fn sides(&self, cells: &[CellRef]) -> [Table<u64, 5>; 2] {
         let (mut from, mut to) = (Vec::new(), Vec::new());
-        for (pair, cell) in self.list.iter().zip(0..) {
+        for (pair, cell) in self.list.iter().zip(cells) {
             // In order, so a group's cell with any comes before its others; and the first stands.
+            let with = |other| if other == Side::Any { cell.0 + 1 } else { CellRef::EMPTY.0 + 1 };
             if let Side::Group(group) = pair.0 {
-                from.push((group.0.into(), if pair.1 == Side::Any { cell } else { NO_CELL }));
+                from.push((group.0.into(), with(pair.1)));
             }
             if let Side::Group(group) = pair.1 {
-                to.push((group.0.into(), if pair.0 == Side::Any { cell } else { NO_CELL }));
+                to.push((group.0.into(), with(pair.0)));
             }
         }
         from.dedup_by_key(|(group, _)| *group);
@@ -72,7 +68,7 @@ pub(super) struct End {
     /// The group.
     pub group: GroupId,
     /// Its cell with any on the other side.
-    pub any: u32,
+    pub any: CellRef,
 }
 
 /// For each class its groups that rules name, by side.
@@ -83,11 +79,13 @@ pub(super) struct Ends {
     more: Vec<End>,
 }
 
-/// The ends of a class on one side: the first is here, for most have one.
+/// The ends of a class on one side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Few {
-    len: u32,
-    first: End,
+pub(super) struct Few {
+    /// The first, for most have one. If there is none, some group without rules for all.
+    pub first: End,
+    /// How many there are.
+    pub len: u32,
     /// Where the others start.
     more: u32,
 }
@@ -99,8 +97,8 @@ pub(super) const TO: usize = 1;
 
 impl Ends {
     /// Of these classes where these pairs have rules.
-    pub fn new(classes: &Sets, pairs: &Pairs) -> Self {
-        let sides = pairs.sides();
+    pub fn new(classes: &Sets, pairs: &Pairs, cells: &[CellRef]) -> Self {
+        let sides = pairs.sides(cells);
         let mut ends = Self { classes: Vec::with_capacity(classes.len()), more: Vec::new() };
         for groups in classes.iter() {
             let few = sides.each_ref().map(|side| ends.few(groups, side));
@@ -111,11 +109,14 @@ impl Ends {
 
     /// The groups of `class` that rules name on `side`.
     #[inline(always)]
-    pub fn of(&self, class: Class, side: usize) -> impl Iterator<Item = End> + Clone {
-        let few = self.classes.get(class as usize).map_or(Few::NONE, |class| class[side]);
-        let more = few.more as usize..(few.more + few.len.saturating_sub(1)) as usize;
-        let first = (few.len > 0).then_some(few.first);
-        first.into_iter().chain(self.more.get(more).unwrap_or(&[]).iter().copied())
+    pub fn of(&self, class: Class, side: usize) -> Few {
+        self.classes.get(class as usize).map_or(Few::NONE, |class| class[side])
+    }
+
+    /// Those that are not the first.
+    pub fn more(&self, few: Few) -> &[End] {
+        let len = few.len.saturating_sub(1);
+        self.more.get(few.more as usize..(few.more + len) as usize).unwrap_or(&[])
     }
 
     /// The bytes that they take.
@@ -123,11 +124,11 @@ impl Ends {
         size_of_val(&*self.classes) + size_of_val(&*self.more)
     }
 
-    fn few(&mut self, groups: &[GroupId], side: &Table<u64>) -> Few {
+    fn few(&mut self, groups: &[GroupId], side: &Table<u64, 5>) -> Few {
         let mut few = Few { more: self.more.len() as u32, ..Few::NONE };
         for group in groups {
-            let Some(any) = side.find(group.0.into()) else { continue };
-            let end = End { group: *group, any };
+            let Some(any) = side.find(group.0.into()).checked_sub(1) else { continue };
+            let end = End { group: *group, any: CellRef(any) };
             if few.len == 0 {
                 few.first = end;
             } else {
@@ -140,5 +141,5 @@ impl Ends {
 }
 
 impl Few {
-    const NONE: Self = Self { len: 0, first: End { group: GroupId(0), any: NO_CELL }, more: 0 };
+    const NONE: Self = Self { first: End { group: GroupId(0), any: CellRef::EMPTY }, len: 0, more: 0 };
 }
