@@ -141,5 +141,11 @@ impl Ends {
 }
 
 impl Few {
+    /// The same with another one as the first.
+    #[inline(always)]
+    pub fn starting(self, first: End) -> Self {
+        Self { first, ..self }
+    }
+
     const NONE: Self = Self { first: End { group: GroupId(0), any: CellRef::EMPTY }, len: 0, more: 0 };
 }

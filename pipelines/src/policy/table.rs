@@ -6,7 +6,7 @@
 //! is configuration, but its addresses may be of a guest's choice: where they collide too much under one seed of
 //! the hash, another is taken.
 
-use core::array::from_fn;
+use core::hint::select_unpredictable;
 
 /// What the table finds by.
 pub(super) trait Key: Copy + Eq + Default {
@@ -141,8 +141,7 @@ impl<K: Key, const BUCKET: usize> Table<K, BUCKET> {
 impl<K: Key, const BUCKET: usize> Bucket<K, BUCKET> {
     #[inline(always)]
     fn find(&self, key: K) -> u32 {
-        let found: [u32; BUCKET] = from_fn(|n| if self.keys[n] == key { self.values[n] } else { 0 });
-        found.iter().fold(0, |all, value| all | value)
+        (0..BUCKET).fold(0, |found, n| select_unpredictable(self.keys[n] == key, self.values[n], found))
     }
 }
 
