@@ -124,6 +124,29 @@ impl CellRef {
     pub const EMPTY: Self = Self(0);
 }
 
+/// Where cells have been moved to.
+#[derive(Debug)]
+pub(super) struct Moves {
+    small: Vec<CellRef>,
+    large: Vec<CellRef>,
+}
+
+impl Moves {
+    /// None of these cells is anywhere yet.
+    pub fn new(cells: &Cells) -> Self {
+        Self {
+            small: vec![CellRef::EMPTY; cells.small.len()],
+            large: vec![CellRef::EMPTY; cells.large.len()],
+        }
+    }
+
+    /// Where `cell` is now; empty if it is gone.
+    pub fn of(&self, cell: CellRef) -> CellRef {
+        let moves = if cell.0 & LARGE == 0 { &self.small } else { &self.large };
+        moves.get((cell.0 & !LARGE) as usize).copied().unwrap_or(CellRef::EMPTY)
+    }
+}
+
 /// Intervals in a small cell.
 const SMALL: usize = 4;
 
@@ -241,17 +264,15 @@ impl Cells {
         self.large.push(Large { tree, parts: parts as u32, first });
     }
 
-    /// Adds cells of `from`, with the rules at other places.
-    pub fn extend(&mut self, from: &Self, cells: Range<usize>, places: &[u32]) {
+    /// Adds cells of `from`, with the rules at other places, and notes in `moves` where they are now.
+    pub fn extend(&mut self, from: &Self, cells: Range<usize>, places: &[u32], moves: &mut Moves) {
         let refs = &from.refs[cells];
         let (small, large) = (Self::range(refs, 0), Self::range(refs, LARGE));
-        let by_small = (self.small.len() as u32).wrapping_sub(small.start as u32);
-        let by_large = (self.large.len() as u32).wrapping_sub(large.start as u32);
-        self.refs.extend(
-            refs.iter().map(|cell| {
-                CellRef(cell.0.wrapping_add(if cell.0 & LARGE == 0 { by_small } else { by_large }))
-            }),
-        );
+        let to_small = (self.small.len() as u32..).map(CellRef);
+        moves.small[small.clone()].iter_mut().zip(to_small).for_each(|(cell, to)| *cell = to);
+        let to_large = (self.large.len() as u32 | LARGE..).map(CellRef);
+        moves.large[large.clone()].iter_mut().zip(to_large).for_each(|(cell, to)| *cell = to);
+        self.refs.extend(refs.iter().map(|cell| moves.of(*cell)));
         self.small.extend(from.small[small].iter().map(|cell| Small {
             rule: cell.rule.map(|mark| mark.moved(places)),
             would: cell.would.map(|mark| mark.moved(places)),

@@ -46,10 +46,8 @@ impl Tree {
         let mut place = 0;
         for start in self.levels.get(..self.depth as usize).unwrap_or(&[]) {
             let Some(line) = lines.get(*start as usize + place) else { break };
-            // The smaller ones come first: their bits, counted from the lowest.
-            let smaller =
-                line.0.iter().enumerate().fold(0u32, |bits, (n, of)| bits | u32::from(*of < number) << n);
-            place = place * LINE + (smaller.trailing_ones().saturating_sub(1)) as usize;
+            let smaller: u32 = line.0.iter().map(|of| u32::from(*of < number)).sum();
+            place = place * LINE + smaller.saturating_sub(1) as usize;
         }
         place
     }
