@@ -31,6 +31,8 @@
 //! whole life: enough for one with windows up to 2^28, whatever was seen of it first, and still only an exact RST ends it.
 
 #[cfg(test)]
+mod blind;
+#[cfg(test)]
 mod cases;
 #[cfg(test)]
 mod model;
