@@ -179,7 +179,7 @@ impl Windows {
     #[cold]
     fn on_answer(&mut self, state: State, side: Side, answer: &Segment) -> Result<State, Verdict> {
         match state {
-            State::TcpSynSent if side == Side::Responder && self.answers(side, answer) => {
+            State::TcpSynSent if self.answers(side, answer) => {
                 self.number(side, answer);
                 self.take(side, answer);
                 Ok(self.state())
@@ -188,7 +188,6 @@ impl Windows {
             State::TcpClosed => self.on_ack(state, side, answer),
             // When both open at once, an end may have missed the one that the switch has seen.
             _ if self.is_repeated(side, answer) && self.answers(side, answer) => {
-                self.repeat(side, answer);
                 self.take(side, answer);
                 Ok(self.state())
             }
