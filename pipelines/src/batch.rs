@@ -2,8 +2,10 @@
 
 use arrayvec::ArrayVec;
 
-use crate::ids::{SegmentId, TunnelId};
+use crate::ids::{PortId, SegmentId, TunnelId};
+use crate::stages::check_policy::Outcome;
 use crate::stages::forward::Destination;
+use crate::stages::lookup_flow::Flows;
 use crate::stages::parse::Headers;
 use crate::verdict::{Reason, Verdict};
 
@@ -28,6 +30,10 @@ pub struct Batch<F> {
     pub tunnels: [TunnelId; BURST],
     /// Written by forward.
     pub destinations: [Destination; BURST],
+    /// Written by lookup_flow.
+    pub flows: Flows,
+    /// Written by check_policy, for packets that pass or that policy refuses.
+    pub outcomes: [Outcome; BURST],
 }
 
 impl<F> Default for Batch<F> {
@@ -40,6 +46,8 @@ impl<F> Default for Batch<F> {
             segments: [SegmentId::default(); BURST],
             tunnels: [TunnelId::default(); BURST],
             destinations: [Destination::default(); BURST],
+            flows: Flows::default(),
+            outcomes: [Outcome::default(); BURST],
         }
     }
 }
@@ -94,6 +102,11 @@ impl<F> Batch<F> {
         (&self.frames[index], &mut self.headers[index])
     }
 
+    /// A frame and its headers, and the lanes of flows to be written.
+    pub fn frame_and_flows(&mut self, index: usize) -> (&F, &Headers, &mut Flows) {
+        (&self.frames[index], &self.headers[index], &mut self.flows)
+    }
+
     /// Decides that a packet goes no further.
     pub fn drop(&mut self, index: usize, reason: Reason) {
         self.settle(index, Verdict::Drop(reason));
@@ -123,6 +136,16 @@ impl<F> Batch<F> {
         self.tunnels[index] = tunnel;
     }
 
+    /// Adds a frame with the lanes that the end of the way to a guest reads. The batch must not be full.
+    pub(crate) fn push_for_port(&mut self, frame: F, segment: SegmentId, port: PortId) {
+        let index = self.frames.len();
+        self.frames.push(frame);
+        self.passing |= 1 << index;
+        self.verdicts[index] = Verdict::Pass;
+        self.segments[index] = segment;
+        self.destinations[index] = Destination::Port(port);
+    }
+
     /// Takes all frames out, to be walked beside the lanes, which stay.
     pub fn take(&mut self) -> Burst<F> {
         self.passing = 0;
@@ -133,6 +156,13 @@ impl<F> Batch<F> {
 /// The places of the frames with nothing against them, as they were when it was made.
 #[derive(Clone, Copy, Debug)]
 pub struct Passing(u32);
+
+impl Passing {
+    /// The places whose bits are set.
+    pub(crate) const fn of(bits: u32) -> Self {
+        Self(bits)
+    }
+}
 
 impl Iterator for Passing {
     type Item = usize;

@@ -1,9 +1,11 @@
 //! What the ways work with.
 
 use crate::counters::Counters;
+use crate::flow::Sessions;
 use crate::ids::{Tick, WorkerId};
 use crate::overlay::Neighbors;
 use crate::snapshot::Snapshot;
+use crate::witness::Eyes;
 
 /// All that a way reads and writes beside the packets.
 #[derive(Debug)]
@@ -14,6 +16,10 @@ pub struct Context<'a, F, S> {
     pub counters: &'a mut Counters,
     /// The underlay's neighbours.
     pub neighbors: &'a mut Neighbors<F>,
+    /// What is known of flows.
+    pub sessions: &'a mut Sessions,
+    /// Who looks.
+    pub eyes: &'a mut Eyes<F>,
     /// Where packets leave to.
     pub sink: &'a mut S,
     /// Who we are.

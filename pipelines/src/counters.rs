@@ -155,6 +155,8 @@ pub struct Counters {
     pub replicated: u64,
     /// Packets that the switch made itself: ARP requests.
     pub originated: u64,
+    /// Sessions that ended because a new configuration does not allow them.
+    pub revoked: u64,
     /// Packets that ended in the switch because they were for it: ARP replies.
     pub consumed: u64,
 }
@@ -198,9 +200,11 @@ impl Counters {
         &mut self.tunnels[tunnel.index()]
     }
 
-    /// A rule's or a default's, by its slot.
-    pub fn rule(&mut self, slot: u32) -> &mut RuleCounters {
-        &mut self.rules[slot as usize]
+    /// A rule's or a default's, by its slot, which decides something now.
+    pub fn rule(&mut self, slot: u32, now: Tick) -> &mut RuleCounters {
+        let rule = &mut self.rules[slot as usize];
+        rule.last_hit = now;
+        rule
     }
 
     /// Copies `other` as far as there is room, without allocating; what `other` does not have is 0.
@@ -214,8 +218,8 @@ impl Counters {
         copy(&mut self.tenants, &other.tenants);
         copy(&mut self.tunnels, &other.tunnels);
         copy(&mut self.rules, &other.rules);
-        (self.replicated, self.originated, self.consumed) =
-            (other.replicated, other.originated, other.consumed);
+        (self.replicated, self.originated, self.consumed, self.revoked) =
+            (other.replicated, other.originated, other.consumed, other.revoked);
     }
 
     /// Adds what another worker counted, as far as there is room.
@@ -240,6 +244,7 @@ impl Counters {
         self.replicated += other.replicated;
         self.originated += other.originated;
         self.consumed += other.consumed;
+        self.revoked += other.revoked;
     }
 }
 
@@ -251,7 +256,7 @@ mod tests {
     fn grown_counters_keep_what_they_counted_and_copies_take_what_fits() {
         let mut counters = Counters::new(Sizes { ports: 1, tenants: 1, tunnels: 0, rules: 2 });
         counters.port(PortId(0)).rx.add(60);
-        counters.rule(1).hits = 7;
+        counters.rule(1, Tick(0)).hits = 7;
         counters.grow(Sizes { ports: 3, tenants: 0, tunnels: 1, rules: 3 });
         let lens = |c: &Counters| (c.ports.len(), c.tenants.len(), c.tunnels.len(), c.rules.len());
         assert_eq!(lens(&counters), (3, 1, 1, 3));

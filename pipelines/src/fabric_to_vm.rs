@@ -6,8 +6,9 @@ use crate::frame::Frame;
 use crate::ids::PortId;
 use crate::sink::Sink;
 use crate::snapshot::Uplink;
+use crate::stages::check_policy::{self, Opener};
 use crate::stages::forward::{self, Destination};
-use crate::stages::{account, answer, decap, deliver, parse, replicate, untag};
+use crate::stages::{account, answer, decap, deliver, lookup_flow, parse, replicate, untag};
 use crate::verdict::Verdict;
 
 /// Takes the burst in `batch` from `port`, which is `uplink`.
@@ -19,10 +20,18 @@ pub fn fabric_to_vm<F: Frame, S: Sink<F>>(
 ) {
     account::received(context, port, batch);
     decap::decap(batch, context.snapshot, uplink);
+    context.eyes.see("decap", batch);
     account::decapsulated(context, batch);
     untag::untag(batch);
     parse::parse(batch);
+    context.eyes.see("parse", batch);
     forward::from_fabric(batch, context.snapshot);
+    context.eyes.see("forward", batch);
+    let (snapshot, worker) = (context.snapshot, context.worker);
+    let ours = |to| !matches!(to, Destination::Port(port) if snapshot.port(port).worker != worker);
+    lookup_flow::lookup_flow(batch, snapshot, context.sessions, ours);
+    check_policy::check_policy(context, batch, Opener::Other(port));
+    context.eyes.see("check_policy", batch);
     part(context, port, uplink, batch);
 }
 

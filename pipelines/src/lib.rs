@@ -4,7 +4,7 @@
 //! the same code runs in the switch, under `weft replay` in virtual time, in tests, fuzzers and benches.
 //!
 //! A packet goes one of three ways, each a list of [`stages`]: [`vm_to_vm`], [`vm_to_fabric`] and
-//! [`fabric_to_vm`]. [`Plane`] holds what one worker keeps between bursts; [`Snapshot`] is the configuration it
+//! [`fabric_to_vm`]; what another worker received goes the end of it by [`worker_to_vm`]. [`Plane`] holds what one worker keeps between bursts; [`Snapshot`] is the configuration it
 //! reads; a [`Sink`] takes the packets that leave.
 #![forbid(unsafe_code)]
 
@@ -27,6 +27,8 @@ pub mod verdict;
 pub mod vm_to_fabric;
 pub mod vm_to_vm;
 pub mod wire;
+pub mod witness;
+pub mod worker_to_vm;
 
 pub use batch::{BURST, Batch, Burst};
 pub use context::Context;
@@ -38,3 +40,4 @@ pub use sink::{Handed, Sink};
 pub use snapshot::Snapshot;
 pub use verdict::{Reason, Verdict};
 pub use wire::{Mac, Vni};
+pub use witness::{Eyes, Witness};

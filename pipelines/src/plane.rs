@@ -3,15 +3,18 @@
 use crate::batch::{Batch, Burst};
 use crate::context::Context;
 use crate::counters::Counters;
+use crate::flow::{Limits, Secret, Sessions};
 use crate::frame::Frame;
 use crate::ids::{HopId, PortId, Tick, WorkerId};
 use crate::overlay::Neighbors;
 use crate::overlay::neighbor::Due;
 use crate::sink::{Handed, Sink};
 use crate::snapshot::{PortKind, Snapshot};
-use crate::stages::{account, deliver, resolve};
+use crate::stages::review::{self, Review};
+use crate::stages::{account, resolve};
 use crate::verdict::Reason;
-use crate::{fabric_to_vm, vm_to_vm};
+use crate::witness::Eyes;
+use crate::{fabric_to_vm, vm_to_vm, worker_to_vm};
 
 /// One worker's packet logic.
 #[derive(Debug)]
@@ -20,27 +23,44 @@ pub struct Plane<F> {
     pub counters: Counters,
     /// The underlay's neighbours, those on uplinks that it owns in use.
     pub neighbors: Neighbors<F>,
+    /// What it knows of flows.
+    pub sessions: Sessions,
+    /// Who looks at what it does.
+    pub eyes: Eyes<F>,
+    review: Review,
     worker: WorkerId,
     arrived: Batch<F>,
     leaving: Batch<F>,
 }
 
 impl<F: Frame> Plane<F> {
-    /// The packet logic of `worker`, to begin with `snapshot`.
-    pub fn new(worker: WorkerId, snapshot: &Snapshot) -> Self {
-        Self {
-            counters: Counters::new(snapshot.sizes()),
-            neighbors: Neighbors::new(snapshot.hops.iter().map(|hop| hop.fixed)),
+    /// The packet logic of `worker`, to begin with `snapshot`. `secret` keys its hashes.
+    pub fn new(worker: WorkerId, snapshot: &Snapshot, secret: &Secret) -> Self {
+        let mut plane = Self {
+            counters: Counters::default(),
+            neighbors: Neighbors::new([]),
+            sessions: Sessions::new(&snapshot.sessions, secret),
+            eyes: Eyes::default(),
+            review: Review::default(),
             worker,
             arrived: Batch::default(),
             leaving: Batch::default(),
-        }
+        };
+        plane.make_room(snapshot);
+        plane
     }
 
-    /// Makes room for what is new in `snapshot`, which is taken up from now on.
-    pub fn adopt(&mut self, snapshot: &Snapshot, _now: Tick) {
+    /// Takes up `snapshot` from now on: makes room for what is new in it, and begins to decide all sessions again.
+    pub fn adopt(&mut self, snapshot: &Snapshot, now: Tick) {
+        self.make_room(snapshot);
+        self.review = Review::begin(now);
+    }
+
+    fn make_room(&mut self, snapshot: &Snapshot) {
         self.counters.grow(snapshot.sizes());
         self.neighbors.grow(snapshot.hops.iter().map(|hop| hop.fixed));
+        let limits: Vec<Limits> = snapshot.ports.iter().map(|port| port.limits()).collect();
+        self.sessions.limit(&limits);
     }
 
     /// Takes the burst that `receive` reads from `port` all the way. Returns how many packets it had.
@@ -70,23 +90,47 @@ impl<F: Frame> Plane<F> {
         packets
     }
 
-    /// Takes a packet that another worker handed over the rest of its way.
+    /// Takes packets that another worker handed over the rest of their way.
     pub fn from_worker<S: Sink<F>>(
         &mut self,
         snapshot: &Snapshot,
-        handed: Handed<F>,
+        handed: impl IntoIterator<Item = Handed<F>>,
         now: Tick,
         sink: &mut S,
     ) {
-        let (mut context, ..) = self.context(snapshot, now, sink);
-        match handed {
-            Handed::Deliver(port, frame) => deliver::deliver(&mut context, port, frame),
-            Handed::IntoTunnel(tunnel, frame) => resolve::resolve(&mut context, tunnel, frame),
+        let (mut context, arrived, _) = self.context(snapshot, now, sink);
+        for handed in handed {
+            match handed {
+                // The other worker's configuration can be one older or newer for a moment.
+                Handed::Deliver(port, frame) => match snapshot.guest(port) {
+                    Some(guest) if snapshot.port(port).worker == context.worker => {
+                        arrived.push_for_port(frame, guest.segment, port);
+                        if arrived.is_full() {
+                            worker_to_vm::worker_to_vm(&mut context, arrived);
+                        }
+                    }
+                    _ => account::astray(&mut context, port, Reason::PortDown, frame),
+                },
+                Handed::IntoTunnel(tunnel, frame) => match snapshot.tunnels.get(tunnel.index()) {
+                    Some(_) => resolve::resolve(&mut context, tunnel, frame),
+                    None => account::astray(&mut context, PortId(0), Reason::NoUplink, frame),
+                },
+            }
+        }
+        if !arrived.is_empty() {
+            worker_to_vm::worker_to_vm(&mut context, arrived);
         }
     }
 
-    /// Does what is due: asks neighbours again, and drops what waited too long for them.
+    /// Does what is due: ends sessions that are over or not allowed any more, asks neighbours again, and drops what
+    /// waited too long for them. Each is bounded: to be called often.
     pub fn tick<S: Sink<F>>(&mut self, snapshot: &Snapshot, now: Tick, sink: &mut S) {
+        self.sessions.age(now, &snapshot.sessions);
+        if !self.review.is_over() {
+            let mut review = self.review;
+            review::review(&mut self.context(snapshot, now, sink).0, &mut review);
+            self.review = review;
+        }
         if now < self.neighbors.due() {
             return;
         }
@@ -127,7 +171,8 @@ impl<F: Frame> Plane<F> {
         now: Tick,
         sink: &'a mut S,
     ) -> (Context<'a, F, S>, &'a mut Batch<F>, &'a mut Batch<F>) {
-        let Self { counters, neighbors, worker, arrived, leaving } = self;
-        (Context { snapshot, counters, neighbors, sink, worker: *worker, now }, arrived, leaving)
+        let Self { counters, neighbors, sessions, eyes, worker, arrived, leaving, .. } = self;
+        let context = Context { snapshot, counters, neighbors, sessions, eyes, sink, worker: *worker, now };
+        (context, arrived, leaving)
     }
 }

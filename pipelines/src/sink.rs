@@ -1,6 +1,7 @@
 //! Where the ways put packets: the seam to the worker, to a replay or to a test.
 
-use crate::ids::{PortId, TunnelId, WorkerId};
+use crate::ids::{PortId, TenantId, Tick, TunnelId, WorkerId};
+use crate::policy::{Decision, Question};
 
 /// Takes the packets that leave a way, and has the buffers for new ones.
 ///
@@ -19,6 +20,28 @@ pub trait Sink<F> {
     fn discard(&mut self, frame: F) {
         drop(frame);
     }
+
+    /// Is told of a connection that policy decided; `log` says that somebody wants to read of it.
+    fn decided(&mut self, decided: &Decided, log: bool) {
+        let _ = (decided, log);
+    }
+}
+
+/// A connection that policy decided: opened, refused, or ended because it is not allowed any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// When.
+    pub at: Tick,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The port that it counts for.
+    pub port: PortId,
+    /// Who, to whom, and what for.
+    pub question: Question,
+    /// The source port, of protocols that have one.
+    pub source: u16,
+    /// What was decided.
+    pub decision: Decision,
 }
 
 /// A packet for another worker, with where it goes.

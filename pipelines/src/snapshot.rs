@@ -34,10 +34,10 @@ pub struct Snapshot {
     pub tenants: usize,
     /// How many counters of rules and defaults there are.
     pub slots: usize,
-    /// How sessions are kept.
-    pub sessions: flow::Settings,
     /// By [`TenantId`]: what may pass.
     pub policies: Vec<Arc<Policy>>,
+    /// How sessions are kept.
+    pub sessions: flow::Settings,
     /// Where the endpoints are.
     pub endpoints: Endpoints,
     /// Segments by VNI: those with an endpoint on this host.
@@ -56,6 +56,21 @@ pub struct Port {
     /// What it leads to.
     pub kind: PortKind,
 }
+
+impl Port {
+    /// What sessions may be opened that count for it.
+    pub fn limits(&self) -> flow::Limits {
+        match &self.kind {
+            PortKind::Guest(guest) => guest.limits,
+            PortKind::Uplink(_) => UPLINK_LIMITS,
+            PortKind::Vacant => flow::Limits { sessions: 0, embryonic: 0, rate: 1, burst: 1 },
+        }
+    }
+}
+
+/// What the fabric may open to several guests at once, by floods: what is opened to one counts for that.
+const UPLINK_LIMITS: flow::Limits =
+    flow::Limits { sessions: 16_384, embryonic: 16_384, rate: 10_000, burst: 1_000 };
 
 /// What a port leads to.
 #[derive(Clone, Debug)]
@@ -203,6 +218,11 @@ impl Snapshot {
     /// A next hop.
     pub fn hop(&self, hop: HopId) -> &Hop {
         &self.hops[hop.index()]
+    }
+
+    /// A tenant's policy.
+    pub fn policy(&self, tenant: TenantId) -> &Policy {
+        &self.policies[tenant.index()]
     }
 
     /// What an endpoint's port may claim; `None` for any other port, and for one of another configuration.

@@ -65,6 +65,23 @@ reasons! {
     Hairpin "hairpin" "The destination is the port that it came from.";
     NoDestination "no_destination" "Broadcast, multicast or unknown unicast in a segment that has no other endpoint.";
 
+    // What speaks against letting a packet in or out, by its session or by policy.
+    PolicyDenied "policy_denied" "A rule or the tenant's default denies the connection; `weft show rules` says which, `weft explain` why.";
+    WrongAddress "wrong_address" "The destination MAC is an endpoint's and the destination address is not; policy would be asked about another.";
+    TcpFlags "tcp_flags" "TCP flags that no segment carries together, as SYN with FIN or RST.";
+    TcpNoSession "tcp_no_session" "A TCP segment that opens no connection, of one that is not known; connections in mid-stream are taken up with `pick-up: true`.";
+    TcpOutOfWindow "tcp_out_of_window" "A TCP segment outside what its receiver may expect: injected, or delayed for long.";
+    IcmpUnsolicited "icmp_unsolicited" "An ICMP reply that nobody asked for, or asked for too long ago.";
+    IcmpUnrelated "icmp_unrelated" "An ICMP error about a packet of no known session, or one that its receiver did not send.";
+    FragmentOrphan "fragment_orphan" "A fragment before the first of its datagram, without it, or long after it: what it is of is not known.";
+    FragmentOverlap "fragment_overlap" "A fragment of a datagram whose fragments overlap (RFC 1858, RFC 5722).";
+    FragmentLength "fragment_length" "A fragment beyond its datagram's end or 65,535 bytes, or of no multiple of 8 bytes with more to follow.";
+    FragmentExcess "fragment_excess" "A datagram in more pieces out of order than are followed.";
+    FragmentTableFull "fragment_table_full" "More datagrams came in fragments at once than are followed.";
+    SessionRate "session_rate" "The guest opens, or is opened, more sessions a second than it may; see `sessions.rate`.";
+    SessionQuota "session_quota" "The guest has as many sessions as it may; see `sessions.max`.";
+    SessionTableFull "session_table_full" "The worker has no room for another session; see the host's `sessions`.";
+
     // Why it can't enter the fabric.
     NoUplink "no_uplink" "The destination is on another host and this host has no uplink to it.";
     NoHeadroom "no_headroom" "The buffer has no room for the outer headers.";

@@ -15,6 +15,7 @@ pub fn vm_to_fabric<F: Frame, S: Sink<F>>(
     batch: &mut Batch<F>,
 ) {
     encap::encap(batch, context.snapshot);
+    context.eyes.see("encap", batch);
     for (i, frame) in batch.take().into_iter().enumerate() {
         let (segment, tunnel) = (batch.segments[i], batch.tunnels[i]);
         let tenant = account::tenant_of(context, segment);

@@ -8,8 +8,9 @@ use crate::frame::Frame;
 use crate::ids::PortId;
 use crate::sink::Sink;
 use crate::snapshot::{Guest, Target};
+use crate::stages::check_policy::{self, Opener};
 use crate::stages::forward::{self, Destination};
-use crate::stages::{account, deliver, parse, replicate, spoof_check, untag};
+use crate::stages::{account, deliver, lookup_flow, parse, replicate, spoof_check, untag};
 use crate::verdict::Verdict;
 use crate::vm_to_fabric;
 
@@ -24,8 +25,14 @@ pub fn vm_to_vm<F: Frame, S: Sink<F>>(
     account::received(context, port, batch);
     untag::untag(batch);
     parse::parse(batch);
+    context.eyes.see("parse", batch);
     spoof_check::spoof_check(batch, guest);
+    context.eyes.see("spoof_check", batch);
     forward::from_vm(batch, context.snapshot, port, guest.segment);
+    context.eyes.see("forward", batch);
+    lookup_flow::lookup_flow(batch, context.snapshot, context.sessions, |_| true);
+    check_policy::check_policy(context, batch, Opener::Guest(port));
+    context.eyes.see("check_policy", batch);
     part(context, port, guest, batch, leaving);
     vm_to_fabric::vm_to_fabric(context, port, leaving);
 }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tracing::{info, warn};
+use weft_pipelines::flow::Secret;
 use weft_pipelines::{Epoch, Mac, PortId, WorkerId};
 
 use super::buffers::{Buffers, DESCRIPTORS, TooLittle};
@@ -315,6 +316,7 @@ impl Switch {
             let outputs = Outputs::new(snapshot.clone(), queues, outgoing, Box::new(self.mempool.clone()));
             let (worker_mailbox, poll) = (mailbox.clone(), self.poll);
             let (eal, core) = (self.eal.clone(), self.cores[index]);
+            let secret = random_secret()?;
             let at_work = at_work.clone();
             let work = move || {
                 let registered = match core {
@@ -329,7 +331,7 @@ impl Switch {
                 let _ = at_work.send(ready);
                 drop(at_work);
                 let mailbox = worker_mailbox;
-                let worker = Worker { id, snapshot, inputs, incoming, outputs, mailbox, clock, poll };
+                let worker = Worker { id, snapshot, inputs, incoming, outputs, mailbox, secret, clock, poll };
                 let standing = worker.run();
                 drop(registered);
                 standing
@@ -435,6 +437,19 @@ impl Drop for Switch {
 #[error("worker {worker} does not answer: its core is taken by something else, or it has ended")]
 pub struct Silent {
     worker: usize,
+}
+
+/// Words that nobody can predict, for hashes whose collisions nobody can craft.
+fn random_secret() -> io::Result<Secret> {
+    let mut bytes = [0; 64];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())?;
+    }
+    let (words, _) = bytes.as_chunks::<8>();
+    let mut secret = [0; 8];
+    secret.iter_mut().zip(words).for_each(|(word, bytes)| *word = u64::from_ne_bytes(*bytes));
+    Ok(Secret::new(secret))
 }
 
 /// The cores of `usable` that no worker has to itself; all of them where none is left.

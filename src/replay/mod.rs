@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use thiserror::Error;
+use weft_pipelines::flow::Secret;
 use weft_pipelines::{Epoch, HopId, Mac, Plane, PortId, TestFrame, Tick, WorkerId};
 
 use crate::config::checked::{Fabric, HostIndex};
@@ -185,7 +186,7 @@ impl Replay {
         let names = compiled.labels.ports.iter().map(|label| label.name.clone());
         let start = Tick(inputs.next_stamp().unwrap_or_default());
         let mut run = Run {
-            plane: Plane::new(WorkerId(0), &compiled.snapshot),
+            plane: Plane::new(WorkerId(0), &compiled.snapshot, &Secret::from_seed(0)),
             outputs: Outputs::new(&compiled.snapshot, names, open)?,
             assumed: (neighbors == NeighborMode::Assume).then(Assumed::default),
             start,

@@ -3,18 +3,22 @@
 //! It shares nothing. What it needs comes by mail between two bursts, and what it knows goes back the same way.
 
 mod clock;
+mod log;
 mod mail;
 mod outputs;
 mod pace;
 mod port;
+mod sessions;
 
 use std::sync::Arc;
 use std::thread;
 
+use weft_pipelines::flow::Secret;
 use weft_pipelines::snapshot::PortKind;
-use weft_pipelines::{BURST, Frame, Handed, HopId, Plane, PortId, Reason, Snapshot, WorkerId};
+use weft_pipelines::{BURST, Frame, HopId, Plane, PortId, Reason, Snapshot, WorkerId};
 
 pub use clock::Clock;
+pub use log::{Decisions, Log};
 pub use mail::{
     Mail, Mailbox, Neighbor, NewPort, Preparation, Reply, Retired, RulePage, SessionCursor, SessionPage,
     SessionRecord, Standing, Work,
@@ -45,6 +49,8 @@ pub struct Worker<F> {
     pub outputs: Outputs<F>,
     /// Its mail.
     pub mailbox: Arc<Mailbox<F>>,
+    /// What keys its hashes.
+    pub secret: Secret,
     /// The time.
     pub clock: Clock,
     /// How it waits.
@@ -55,7 +61,7 @@ impl<F: Frame> Worker<F> {
     /// Polls until it is told to end. Returns how it stood at the end, with nothing left waiting.
     pub fn run(self) -> Standing {
         let pace = Pace::new(self.poll);
-        let plane = Plane::new(self.id, &self.snapshot);
+        let plane = Plane::new(self.id, &self.snapshot, &self.secret);
         let coming = Vec::new();
         let mut round = Round { plane, worker: self, work: Work::default(), pace, coming, receiving: true };
         while round.take_mail() {
@@ -90,10 +96,7 @@ impl<F: Frame> Round<F> {
             let burst = ring.slots().min(BURST);
             if let Ok(chunk) = ring.read_chunk(burst) {
                 taken += burst;
-                chunk.into_iter().for_each(|handed| match unknown(snapshot, &handed) {
-                    None => plane.from_worker(snapshot, handed, now, outputs),
-                    Some(reason) => outputs.abandon(handed, reason),
-                });
+                plane.from_worker(snapshot, chunk, now, outputs);
             }
         }
         if *receiving {
@@ -134,8 +137,10 @@ impl<F: Frame> Round<F> {
                     self.worker.mailbox.answer(Reply::Rules(page));
                 }
                 Mail::Sessions(mut page) => {
-                    page.cursor = SessionCursor::End;
-                    self.worker.mailbox.answer(Reply::Sessions(page));
+                    let Worker { snapshot, clock, mailbox, .. } = &self.worker;
+                    let now = clock.tick(clock.cycles());
+                    sessions::write(&mut self.plane.sessions, snapshot, now, &mut page);
+                    mailbox.answer(Reply::Sessions(page));
                 }
                 Mail::Finish => self.receiving = false,
                 Mail::End => return false,
@@ -147,6 +152,7 @@ impl<F: Frame> Round<F> {
     /// Makes room for the next configuration, and takes its ports.
     fn prepare(&mut self, mut preparation: Box<Preparation<F>>) {
         self.worker.outputs.prepare(preparation.sizes);
+        self.plane.counters.grow(preparation.sizes);
         for NewPort { port, inputs, output } in preparation.ports.drain(..) {
             self.worker.outputs.open(port, output);
             self.coming.extend(inputs.into_iter().map(|queue| Input { port, queue }));
@@ -175,8 +181,12 @@ impl<F: Frame> Round<F> {
         let outputs = &self.worker.outputs;
         standing.counters.copy_from(&self.plane.counters);
         standing.counters.merge(&outputs.counters);
-        standing.work =
-            Work { handed_over: outputs.handed_over, epoch: self.worker.snapshot.epoch.0, ..self.work };
+        standing.work = Work {
+            handed_over: outputs.handed_over,
+            log_lost: outputs.log.lost,
+            epoch: self.worker.snapshot.epoch.0,
+            ..self.work
+        };
         let now = self.worker.clock.tick(self.worker.clock.cycles());
         let neighbors = &self.plane.neighbors;
         for (hop, neighbor) in standing.neighbors.iter_mut().enumerate().take(neighbors.len()) {
@@ -203,17 +213,6 @@ impl<F: Frame> Round<F> {
         let mut standing = Standing::new(&self.worker.snapshot);
         self.write(&mut standing);
         standing
-    }
-}
-
-/// Why a packet goes no further that was handed over by a worker which has the next configuration already, if it
-/// goes to something that only that one knows.
-fn unknown<F>(snapshot: &Snapshot, handed: &Handed<F>) -> Option<Reason> {
-    match handed {
-        Handed::Deliver(port, _) => (port.index() >= snapshot.ports.len()).then_some(Reason::PortDown),
-        Handed::IntoTunnel(tunnel, _) => {
-            (tunnel.index() >= snapshot.tunnels.len()).then_some(Reason::NoUplink)
-        }
     }
 }
 

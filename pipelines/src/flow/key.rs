@@ -48,6 +48,16 @@ pub enum Toward {
     Low,
 }
 
+impl Toward {
+    /// The other way.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::High => Self::Low,
+            Self::Low => Self::High,
+        }
+    }
+}
+
 /// 16 bytes of IPv4.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(C)]

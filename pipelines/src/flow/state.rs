@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::wire::ipv4::protocol;
+
 /// The state of a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -53,6 +55,25 @@ impl State {
         Self::TcpClosed,
     ];
 
+    /// That of a session that a packet of `protocol` opens, other than TCP.
+    pub const fn first_of(protocol: u8) -> Self {
+        match protocol {
+            protocol::UDP => Self::UdpNew,
+            protocol::ICMP | protocol::ICMPV6 => Self::IcmpNew,
+            _ => Self::New,
+        }
+    }
+
+    /// What it becomes when the other side has answered; TCP has rules of its own.
+    pub const fn replied(self) -> Self {
+        match self {
+            Self::New => Self::Replied,
+            Self::UdpNew => Self::UdpReplied,
+            Self::IcmpNew => Self::IcmpReplied,
+            other => other,
+        }
+    }
+
     /// Whether the other side has not confirmed the session yet: such sessions give way first.
     pub const fn is_embryonic(self) -> bool {
         matches!(self, Self::New | Self::UdpNew | Self::IcmpNew | Self::TcpSynSent | Self::TcpSynReceived)
@@ -78,19 +99,26 @@ impl State {
     }
 }
 
-/// How long a session may last without a packet, by [`State`].
+/// How long a session may last without a packet, by [`State`]: nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts([Duration; State::ALL.len()]);
+pub struct Timeouts([u64; State::ALL.len()]);
 
 impl Timeouts {
     /// How long in `state`.
     pub const fn of(&self, state: State) -> Duration {
+        Duration::from_nanos(self.nanos(state))
+    }
+
+    /// How long in `state`, in nanoseconds.
+    #[inline]
+    pub const fn nanos(&self, state: State) -> u64 {
         self.0[state as usize]
     }
 
-    /// Sets how long in `state`.
+    /// Sets how long in `state`; 584 years at most.
     pub const fn set(&mut self, state: State, timeout: Duration) {
-        self.0[state as usize] = timeout;
+        let nanos = timeout.as_nanos();
+        self.0[state as usize] = if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 };
     }
 }
 
@@ -109,7 +137,7 @@ impl Default for Timeouts {
             State::TcpTimeWait => 60,
             State::TcpClosed => 10,
         };
-        Self(State::ALL.map(|state| Duration::from_secs(seconds(state))))
+        Self(State::ALL.map(|state| seconds(state) * 1_000_000_000))
     }
 }
 

@@ -59,6 +59,13 @@ pub fn dropped<F: Frame, S: Sink<F>>(
     context.sink.discard(frame);
 }
 
+/// Counts a packet that another worker handed over for what this worker does not know, and gives its buffer back.
+pub fn astray<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, port: PortId, reason: Reason, frame: F) {
+    // A port that is not there yet has no counter yet; there is always one.
+    let port = if port.index() < context.counters.ports.len() { port } else { PortId(0) };
+    dropped(context, port, None, reason, frame);
+}
+
 /// Counts a packet that was on its way out by `port` and did not get there: its buffer is the caller's to give back.
 ///
 /// The tenant is the guest's; of an uplink's packet, that of the segment that its outer headers name.

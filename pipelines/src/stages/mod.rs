@@ -2,12 +2,17 @@
 
 pub mod account;
 pub mod answer;
+pub mod check_policy;
 pub mod decap;
 pub mod deliver;
 pub mod encap;
+pub mod follow;
 pub mod forward;
+pub mod identify;
+pub mod lookup_flow;
 pub mod parse;
 pub mod replicate;
 pub mod resolve;
+pub mod review;
 pub mod spoof_check;
 pub mod untag;

@@ -6,6 +6,7 @@ use super::lab::Lab;
 use super::sink::{Pool, PoolFrame, TestSink};
 use crate::batch::BURST;
 use crate::counters::Counters;
+use crate::flow::{Secret, Slot};
 use crate::frame::{Frame, TestFrame};
 use crate::ids::{PortId, Tick, WorkerId};
 use crate::plane::Plane;
@@ -43,7 +44,10 @@ impl Bed {
         let (snapshot, pool) = (lab.snapshot(index), Pool::default());
         let workers = 0..lab.workers;
         Self {
-            planes: workers.clone().map(|n| Plane::new(WorkerId(n), &snapshot)).collect(),
+            planes: workers
+                .clone()
+                .map(|n| Plane::new(WorkerId(n), &snapshot, &Secret::from_seed(u64::from(n))))
+                .collect(),
             sinks: workers.map(|_| TestSink::new(&pool)).collect(),
             sent: vec![0; snapshot.ports.len()],
             handed: 0,
@@ -99,6 +103,25 @@ impl Bed {
             plane.tick(&self.snapshot, self.now, sink);
         }
         self.settle()
+    }
+
+    /// Takes up another configuration.
+    pub fn adopt(&mut self, snapshot: Snapshot) {
+        self.planes.iter_mut().for_each(|plane| plane.adopt(&snapshot, self.now));
+        self.sent.resize(snapshot.ports.len().max(self.sent.len()), 0);
+        self.snapshot = snapshot;
+    }
+
+    /// The place of the only session over IPv4 that the first worker has.
+    pub fn only_session(&mut self) -> Slot {
+        let (mut found, mut cursor) = (Vec::new(), 0);
+        let table = &mut self.planes[0].sessions.v4;
+        while !table.visit(&mut cursor, 1000, |slot, _| {
+            found.push(slot);
+            true
+        }) {}
+        assert_eq!(found.len(), 1);
+        found[0]
     }
 
     /// Stops the switch.
@@ -165,7 +188,7 @@ impl Bed {
     }
 
     fn take_over(&mut self, worker: usize, handed: Handed<PoolFrame>) {
-        self.planes[worker].from_worker(&self.snapshot, handed, self.now, &mut self.sinks[worker]);
+        self.planes[worker].from_worker(&self.snapshot, [handed], self.now, &mut self.sinks[worker]);
         assert!(self.sinks[worker].handed.is_empty(), "handed over twice");
     }
 

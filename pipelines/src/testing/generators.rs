@@ -29,6 +29,9 @@ pub fn lab() -> impl Strategy<Value = Lab> {
                 host.map(|host| Endpoint::numbered(host, segment, n))
             });
             Lab {
+                policies: Vec::new(),
+                sessions: Lab::default().sessions,
+                limits: Lab::default().limits,
                 hosts: found.into_iter().enumerate().map(host).collect(),
                 segments: tenants.into_iter().enumerate().map(segment).collect(),
                 endpoints: [first].into_iter().chain(others).collect(),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::flow::{Limits, Settings};
 use crate::ids::{Epoch, HopId, PortId, SegmentId, TenantId, TunnelId, WorkerId};
 use crate::overlay::{Table, Template, template};
+use crate::policy::{Policy, Rules};
 use crate::snapshot::{Endpoints, Guest, Hop, Place, Port, PortKind, Segment, Snapshot, Tunnel, Uplink};
 use crate::wire::{Mac, Vni};
 
@@ -29,6 +30,12 @@ pub struct Lab {
     pub mtu: u16,
     /// How many workers a host spreads its ports on: guests in turn, the uplink on the last.
     pub workers: u16,
+    /// The tenants' policies. That of a tenant without one is open.
+    pub policies: Vec<(TenantId, Rules)>,
+    /// How sessions are kept.
+    pub sessions: Settings,
+    /// What each guest may take of them.
+    pub limits: Limits,
 }
 
 /// A host.
@@ -176,6 +183,9 @@ impl Default for Lab {
             endpoints: places.map(|(host, segment, n)| Endpoint::numbered(host, segment, n)).to_vec(),
             mtu: 1600,
             workers: 1,
+            policies: Vec::new(),
+            sessions: Settings { capacity: 4096, ..Settings::default() },
+            limits: Limits::default(),
         }
     }
 }
@@ -219,10 +229,14 @@ impl Lab {
             vxlan_port: VXLAN_PORT,
             ports: self.ports(index),
             tenants,
-            policies: vec![Arc::default(); tenants],
-            // Every tenant has a policy that allows all, and its default is counted.
-            slots: 1,
-            sessions: Settings::default(),
+            slots: self
+                .policies
+                .iter()
+                .flat_map(|(_, rules)| slots(rules))
+                .max()
+                .map_or(1, |slot| slot as usize + 1),
+            policies: (0..tenants).map(|n| Arc::new(self.policy(TenantId(n as u16)))).collect(),
+            sessions: self.sessions.clone(),
             endpoints: Endpoints::new(&endpoints),
             vnis: Table::new(vnis.collect::<Vec<_>>()),
             peers: Table::new(peers.map(|(key, n)| (key, TunnelId(n))).collect::<Vec<_>>()),
@@ -231,6 +245,11 @@ impl Lab {
             tunnels,
             hops,
         }
+    }
+
+    fn policy(&self, tenant: TenantId) -> Policy {
+        let rules = self.policies.iter().find(|(of, _)| *of == tenant);
+        rules.map_or_else(Policy::default, |(_, rules)| Policy::compile(rules))
     }
 
     /// The uplink's port on host `index`.
@@ -268,7 +287,7 @@ impl Lab {
                 mac: endpoint.mac,
                 ipv4: [endpoint.ipv4].into(),
                 ipv6: endpoint.ipv6.into(),
-                limits: Limits::default(),
+                limits: self.limits,
             }),
         };
         let Host { vtep, mac, .. } = self.hosts[index];
@@ -307,4 +326,9 @@ impl Lab {
         let hosts: Vec<_> = self.reachable(index).map(|host| self.hosts[host]).collect();
         (hosts.iter().enumerate().map(tunnel).collect(), hosts.iter().map(hop).collect())
     }
+}
+
+/// The counters of a policy.
+fn slots(rules: &Rules) -> impl Iterator<Item = u32> + '_ {
+    rules.rules.iter().map(|rule| rule.slot).chain([rules.default_slot])
 }

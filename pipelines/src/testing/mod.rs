@@ -15,6 +15,7 @@ pub mod generators;
 pub mod lab;
 pub mod oracle;
 pub mod packets;
+pub mod policies;
 pub mod rules;
 pub mod sink;
 pub mod treadmill;

@@ -86,6 +86,8 @@ pub struct Shape<'a> {
     pub offset: u16,
     /// Whether more fragments follow.
     pub more: bool,
+    /// What fragments of one packet share.
+    pub id: u16,
 }
 
 /// An IPv4 packet of a given shape.
@@ -101,7 +103,7 @@ pub fn ipv4_with(
     let fragment = shape.offset | u16::from(shape.more) << 13;
     let mut header = vec![0x40 | (header_len / 4) as u8, 0];
     header.extend(total.to_be_bytes());
-    header.extend([0x12, 0x34]);
+    header.extend(shape.id.to_be_bytes());
     header.extend(fragment.to_be_bytes());
     header.extend([64, protocol, 0, 0]);
     header.extend(source.octets());
@@ -159,8 +161,14 @@ pub fn udp(ends: Ends, source: u16, destination: u16, data: &[u8]) -> Vec<u8> {
 
 /// A TCP segment with `flags` (CWR to FIN).
 pub fn tcp(ends: Ends, source: u16, destination: u16, flags: u8, data: &[u8]) -> Vec<u8> {
-    let mut segment = [source, destination].map(u16::to_be_bytes).concat();
-    segment.extend([0, 0, 0, 1, 0, 0, 0, 0, 5 << 4, flags, 0xff, 0xff, 0, 0, 0, 0]);
+    tcp_at(ends, (source, destination), (1, 0), flags, data)
+}
+
+/// A TCP segment with these ports, sequence and acknowledgement numbers.
+pub fn tcp_at(ends: Ends, ports: (u16, u16), numbers: (u32, u32), flags: u8, data: &[u8]) -> Vec<u8> {
+    let mut segment = [ports.0, ports.1].map(u16::to_be_bytes).concat();
+    segment.extend([numbers.0, numbers.1].map(u32::to_be_bytes).concat());
+    segment.extend([5 << 4, flags, 0xff, 0xff, 0, 0, 0, 0]);
     segment.extend(data);
     seal(ends, protocol::TCP, &mut segment, 16);
     segment

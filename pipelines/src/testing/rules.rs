@@ -3,6 +3,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::ops::RangeInclusive;
+use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
@@ -228,7 +229,11 @@ fn edge(choose: &mut impl Choose, network: IpAddr, prefix: u8) -> IpAddr {
 pub fn question(choose: &mut impl Choose, rules: &Rules) -> Question {
     let (vni, from) = who(choose, rules);
     let (_, to) = who(choose, rules);
-    let (protocol, port) = what(choose, rules);
+    let rule = choose.below(rules.rules.len().max(1));
+    let (protocol, port) = match rules.rules.get(rule) {
+        Some(rule) if !choose.once_in(4) => what(choose, rule),
+        _ => (choose.pick(&PROTOCOLS), port(choose)),
+    };
     Question { vni, from, to, protocol, port }
 }
 
@@ -247,11 +252,8 @@ fn who(choose: &mut impl Choose, rules: &Rules) -> (Vni, IpAddr) {
     }
 }
 
-fn what(choose: &mut impl Choose, rules: &Rules) -> (u8, u16) {
-    if rules.rules.is_empty() || choose.once_in(4) {
-        return (choose.pick(&PROTOCOLS), port(choose));
-    }
-    let rule = &rules.rules[choose.below(rules.rules.len())];
+/// What a rule is about, at an edge or beside it.
+fn what(choose: &mut impl Choose, rule: &Rule) -> (u8, u16) {
     let (protocol, ports) = match &rule.services[choose.below(rule.services.len())] {
         Service::Any => return (choose.pick(&PROTOCOLS), port(choose)),
         Service::Tcp(ports) => (6, ports),
@@ -262,4 +264,157 @@ fn what(choose: &mut impl Choose, rules: &Rules) -> (u8, u16) {
     };
     let port = choose.pick(&[*ports.start(), *ports.end()]);
     (protocol, choose.pick(&[port, port.wrapping_add(1), port.wrapping_sub(1)]))
+}
+
+/// How large a tenant is.
+#[derive(Clone, Copy, Debug)]
+pub struct Scale {
+    /// Rules.
+    pub rules: usize,
+    /// Groups; an eighth of them are of addresses.
+    pub groups: usize,
+    /// Endpoints.
+    pub members: usize,
+}
+
+impl Scale {
+    /// A tenant whose groups and endpoints are in proportion to its rules, as far as is promised.
+    pub fn of(rules: usize) -> Self {
+        let groups = (rules / 10).clamp(8, 10_000);
+        Self { rules, groups, members: groups * 4 }
+    }
+}
+
+/// Of so many groups one is of addresses.
+const OF_ADDRESSES: usize = 8;
+/// The segment of all of them.
+const MIXED_VNI: Vni = Vni::LOWEST;
+
+/// Mixed rules like those of a real tenant: mostly from one group to another, some between one group and anyone, a
+/// few about all; single ports, ranges and lists; one in ten denies, and some are only counted. One in eight groups
+/// is of addresses, which nest; most endpoints are in one group, some in two or three; one in ten has IPv6.
+pub fn mixed(choose: &mut impl Choose, scale: Scale) -> Rules {
+    let networks = scale.groups / OF_ADDRESSES;
+    let own = scale.groups - networks;
+    Rules {
+        rules: (0..scale.rules).map(|slot| mixed_rule(choose, scale, slot as u32)).collect(),
+        default: Action::Deny,
+        default_audit: false,
+        default_slot: scale.rules as u32,
+        members: (0..scale.members).map(|n| mixed_member(choose, n, own)).collect(),
+        networks: (0..networks).map(|n| mixed_network(n, GroupId((own + n) as u32))).collect(),
+    }
+}
+
+/// A rule of [`mixed`].
+pub fn mixed_rule(choose: &mut impl Choose, scale: Scale, slot: u32) -> Rule {
+    let mut group = || Side::Group(GroupId(choose.below(scale.groups) as u32));
+    let (a, b) = (group(), group());
+    let (from, to) = match choose.below(100) {
+        0..80 => (a, b),
+        80..89 => (a, Side::Any),
+        89..98 => (Side::Any, b),
+        _ => (Side::Any, Side::Any),
+    };
+    let services = choose.pick(&[1, 1, 1, 2, 3]);
+    Rule {
+        from,
+        to,
+        services: (0..services)
+            .map(|_| mixed_service(choose, from != Side::Any && to != Side::Any))
+            .collect(),
+        action: if choose.once_in(10) { Action::Deny } else { Action::Allow },
+        audit: choose.once_in(20),
+        log: choose.once_in(50),
+        slot,
+    }
+}
+
+/// Everything is only said between groups: else it would hide all that comes after it.
+fn mixed_service(choose: &mut impl Choose, everything: bool) -> Service {
+    let first = choose.below(60_000) as u16;
+    let known = choose.pick(&[22u16, 53, 80, 123, 443, 5432, 6379, 8080, 9090]);
+    let ports = match choose.below(10) {
+        0..4 => known..=known,
+        4..7 => first..=first,
+        7..9 => first..=first + choose.below(100) as u16,
+        _ => first..=first + 2_000,
+    };
+    match choose.below(100) {
+        0..70 => Service::Tcp(ports),
+        70..90 => Service::Udp(ports),
+        90..94 => Service::Sctp(ports),
+        94..96 => Service::Icmp(0x0800..=0x08ff),
+        96..98 => Service::Icmpv6(0x8000..=0x80ff),
+        _ if everything => Service::Any,
+        _ => Service::Tcp(first..=first),
+    }
+}
+
+fn mixed_member(choose: &mut impl Choose, n: usize, groups: usize) -> Member {
+    let address = match n % 10 {
+        9 => Ipv6Addr::from_bits(0xfd00 << 112 | n as u128).into(),
+        _ => Ipv4Addr::from_bits(0x0a00_0000 | n as u32).into(),
+    };
+    let more = choose.pick(&[0, 0, 0, 0, 0, 0, 0, 1, 1, 2]);
+    // One of its own, so that no group is without members.
+    let others = (0..more).map(|_| choose.below(groups));
+    Member {
+        vni: MIXED_VNI,
+        address,
+        groups: [n % groups].into_iter().chain(others).map(|group| GroupId(group as u32)).collect(),
+    }
+}
+
+/// Of IPv4 a /16, a /20 and two /24 in it, of IPv6 a /48; and then the next.
+fn mixed_network(n: usize, group: GroupId) -> Network {
+    let block = n as u32 / 5;
+    let (address, prefix) = match n % 5 {
+        0 => (Ipv4Addr::from_bits(0xac10_0000 + (block << 16)).into(), 16),
+        1 => (Ipv4Addr::from_bits(0xac10_4000 + (block << 16)).into(), 20),
+        2 => (Ipv4Addr::from_bits(0xac10_4200 + (block << 16)).into(), 24),
+        3 => (Ipv4Addr::from_bits(0xac10_9100 + (block << 16)).into(), 24),
+        _ => (Ipv6Addr::from_bits(0x2001_0db8 << 96 | u128::from(block) << 80).into(), 48),
+    };
+    Network { address, prefix, group }
+}
+
+/// Questions about such rules, spread over all of them: two in three are what some rule is about.
+pub fn mixed_questions(choose: &mut impl Choose, rules: &Rules, count: usize) -> Vec<Question> {
+    let mut of_group: BTreeMap<GroupId, Vec<IpAddr>> = BTreeMap::new();
+    for member in &rules.members {
+        for group in &member.groups {
+            of_group.entry(*group).or_default().push(member.address);
+        }
+    }
+    for network in &rules.networks {
+        let inside = (0..4).map(|n| -> IpAddr {
+            match network.address {
+                IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() + n * 63).into(),
+                IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() + u128::from(n) * 63).into(),
+            }
+        });
+        of_group.entry(network.group).or_default().extend(inside);
+    }
+    let groups: Vec<_> = of_group.keys().copied().collect();
+    let mut questions = Vec::with_capacity(count);
+    while questions.len() < count {
+        let rule = &rules.rules[choose.below(rules.rules.len())];
+        let beside = choose.once_in(3);
+        let mut who = |side| {
+            let group = match side {
+                Side::Group(group) if !beside => group,
+                _ => groups[choose.below(groups.len())],
+            };
+            let addresses = &of_group[&group];
+            addresses[choose.below(addresses.len())]
+        };
+        let (from, to) = (who(rule.from), who(rule.to));
+        // Nobody talks to another family.
+        if from.is_ipv4() == to.is_ipv4() {
+            let (protocol, port) = what(choose, rule);
+            questions.push(Question { vni: MIXED_VNI, from, to, protocol, port });
+        }
+    }
+    questions
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::lab::Lab;
 use crate::batch::{BURST, Burst};
+use crate::flow::Secret;
 use crate::frame::Frame;
 use crate::ids::{PortId, Tick, WorkerId};
 use crate::plane::Plane;
@@ -148,7 +149,7 @@ impl Treadmill {
     /// Host `index` of the default lab, whose `port` receives `packets`.
     pub fn new<P: AsRef<[u8]>>(index: usize, port: PortId, packets: &[P]) -> Self {
         let snapshot = Lab::default().snapshot(index);
-        let plane = Plane::new(WorkerId(0), &snapshot);
+        let plane = Plane::new(WorkerId(0), &snapshot, &Secret::from_seed(1));
         Self { plane, snapshot, port, belt: Belt::new(packets) }
     }
 

@@ -1,0 +1,403 @@
+//! The table of sessions: one worker's, of one family.
+//!
+//! A lookup touches two places: the bucket of the key's hash, a cache line with tags and indices, and the
+//! session. Over a burst: [`hash`](Table::hash) all and [`prefetch`](Table::prefetch) the buckets; take the
+//! [`candidate`](Table::candidate) of each, which asks for the session's lines; then see whether it
+//! [`is`](Table::is) the one, and [`find`](Table::find) the few that are not.
+//!
+//! Everything is bounded. A table has room for its capacity and a port for its limits; when there is no more, a
+//! session of the same port that nobody has answered makes way, the oldest first, or the new one is
+//! [refused](Refused). No port ever loses a session to another.
+//!
+//! Nothing allocates once the table is made but [`set_ports`](Table::set_ports).
+
+mod books;
+mod buckets;
+mod links;
+mod memory;
+#[cfg(test)]
+mod tests;
+mod wheel;
+
+pub use books::Book;
+pub use memory::{MOST, Memory};
+pub use wheel::{HORIZON, SPAN};
+
+use books::Books;
+use buckets::Buckets;
+use links::{Link, WHEEL};
+use wheel::Wheel;
+
+use super::hash::{Hash, Secret};
+use super::key::Key;
+use super::session::{Opening, Session};
+use super::settings::Limits;
+use super::state::{State, Timeouts};
+use crate::ids::{PortId, Tick};
+
+/// Sessions by key.
+#[derive(Debug)]
+pub struct Table<K> {
+    secret: Secret,
+    buckets: Buckets,
+    /// Those that were ever used. The others' memory is not touched.
+    sessions: Vec<Session<K>>,
+    /// The links of each of these.
+    nodes: Vec<links::Node>,
+    /// The first of those that are used no more, chained by their links of the wheel.
+    free: Option<u32>,
+    live: u32,
+    capacity: u32,
+    wheel: Wheel,
+    books: Books,
+    stats: Stats,
+}
+
+/// The place of a session. It stays the same as long as the session lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Slot(u32);
+
+impl Slot {
+    /// Its number, less than the table's capacity.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Why a session was not opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The table has no place for it, and no session of the port could make way.
+    TableFull,
+    /// The port has as many as it may, and none that could make way.
+    Quota,
+}
+
+/// What happened to sessions since the table was made. Those opened are live, evicted, expired or closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Opened.
+    pub opened: u64,
+    /// Ended to make way for another of the same port.
+    pub evicted: u64,
+    /// Ended by time.
+    pub expired: u64,
+    /// Ended by the caller.
+    pub closed: u64,
+    /// Not opened: [`Refused::TableFull`].
+    pub refused_full: u64,
+    /// Not opened: [`Refused::Quota`].
+    pub refused_quota: u64,
+    /// Entries of buckets that were moved to make place.
+    pub moved: u64,
+}
+
+impl<K: Key> Table<K> {
+    /// A table for `capacity` sessions, at least 1 and at most [`MOST`]. No port may open any before
+    /// [`set_ports`](Self::set_ports).
+    pub fn new(capacity: u32, secret: &Secret) -> Self {
+        Self::within(Memory::new(capacity), secret)
+    }
+
+    /// A table in this memory.
+    pub fn within(memory: Memory<K>, secret: &Secret) -> Self {
+        let Memory { words, sessions, nodes, capacity } = memory;
+        Self {
+            secret: secret.clone(),
+            buckets: Buckets::new(words, memory::buckets(capacity)),
+            sessions,
+            nodes,
+            free: None,
+            live: 0,
+            capacity,
+            wheel: Wheel::new(),
+            books: Books::new(),
+            stats: Stats::default(),
+        }
+    }
+
+    /// The hash of `key`.
+    #[inline]
+    pub fn hash(&self, key: &K) -> Hash {
+        self.secret.hash(key)
+    }
+
+    /// Asks for the bucket where `hash` is most likely.
+    #[inline]
+    pub fn prefetch(&self, hash: Hash) {
+        self.buckets.prefetch(hash);
+    }
+
+    /// The session that is most likely that of `hash`, whose lines it asks for. Of none it is certain that there is
+    /// no session with this hash; one that there is may be another's: see [`is`](Self::is).
+    #[inline]
+    pub fn candidate(&self, hash: Hash) -> Option<Slot> {
+        let index = self.buckets.candidate(hash)?;
+        let session = self.sessions.get(index as usize)?;
+        weft_prefetch::read(session);
+        weft_prefetch::read(&session.tcp);
+        Some(Slot(index))
+    }
+
+    /// Whether the session at `slot` lives and has `key`.
+    #[inline]
+    pub fn is(&self, slot: Slot, key: &K) -> bool {
+        // That of one that does not live is no packet's.
+        self.session(slot).key == *key
+    }
+
+    /// The session with `key`. Reads up to two buckets and the sessions with the same tag, which are hardly ever more
+    /// than one and never more than 16.
+    pub fn find(&self, hash: Hash, key: &K) -> Option<Slot> {
+        self.buckets.candidates(hash).map(Slot).find(|slot| self.is(*slot, key))
+    }
+
+    /// The session at `slot`.
+    #[inline]
+    pub fn session(&self, slot: Slot) -> &Session<K> {
+        &self.sessions[slot.index()]
+    }
+
+    /// The session at `slot`, to be changed.
+    #[inline]
+    pub fn session_mut(&mut self, slot: Slot) -> &mut Session<K> {
+        &mut self.sessions[slot.index()]
+    }
+
+    /// Whether the session at `slot` should have ended: its time is over, only [`age`](Self::age) has not come by.
+    #[inline]
+    pub fn is_expired(&self, slot: Slot, now: Tick, timeouts: &Timeouts) -> bool {
+        self.session(slot).deadline(timeouts) <= now
+    }
+
+    /// Opens a session with `key`, which has none, and its `hash`.
+    ///
+    /// If the port has as many sessions as it may (embryonic ones, if this is one), or the table is full, the port's
+    /// own oldest embryonic session makes way; if it has none, the new one is refused. After the limits were lowered
+    /// two make way each time, if there are two. If no entry of the hash's buckets can be moved, an embryonic session of the port in
+    /// these has to make way. `evicted` is told of each before it is gone.
+    pub fn open(
+        &mut self,
+        hash: Hash,
+        key: &K,
+        opening: &Opening,
+        now: Tick,
+        timeouts: &Timeouts,
+        mut evicted: impl FnMut(&Session<K>),
+    ) -> Result<Slot, Refused> {
+        debug_assert!(self.find(hash, key).is_none() && *key != K::default(), "{key:?}");
+        let room = self.make_room(opening, &mut evicted);
+        let placed = room.and_then(|()| self.make_place(hash, opening.port, &mut evicted));
+        match placed {
+            Ok(index) => self.enter(index, *key, opening, now, timeouts),
+            Err(Refused::Quota) => self.stats.refused_quota += 1,
+            Err(Refused::TableFull) => self.stats.refused_full += 1,
+        }
+        placed.map(Slot)
+    }
+
+    /// Follows a change of the session's state, that was `before`: it is embryonic no more, or its time is shorter.
+    pub fn changed(&mut self, slot: Slot, before: State, timeouts: &Timeouts) {
+        let session = &self.sessions[slot.index()];
+        if !session.is_live() {
+            return;
+        }
+        if session.state.is_embryonic() {
+            self.books.wait(&mut self.nodes, session.port, slot.0);
+        } else {
+            self.books.leave(&mut self.nodes, session.port, slot.0);
+        }
+        // A longer time is found out when the shorter is over.
+        if timeouts.of(session.state) < timeouts.of(before) {
+            self.wheel.remove(&mut self.nodes, slot.0);
+            self.wheel.push(&mut self.nodes, slot.0, session.deadline(timeouts));
+        }
+    }
+
+    /// Ends the session at `slot`, if it lives.
+    pub fn close(&mut self, slot: Slot) {
+        if self.session(slot).is_live() {
+            self.stats.closed += 1;
+            self.remove(slot.0);
+        }
+    }
+
+    /// Ends the sessions whose time is over, each told to `ended` before it is gone. Looks at no more than `budget`
+    /// sessions and goes on where it stopped. Returns whether it has looked at all that were due.
+    pub fn age(
+        &mut self,
+        now: Tick,
+        timeouts: &Timeouts,
+        budget: usize,
+        mut ended: impl FnMut(&Session<K>),
+    ) -> bool {
+        for _ in 0..budget {
+            let Some(index) = self.wheel.due(now) else { return true };
+            if let Some(after) = Wheel::after(&self.nodes, index) {
+                weft_prefetch::read(&self.sessions[after as usize]);
+                weft_prefetch::read(&self.nodes[after as usize]);
+            }
+            let session = &self.sessions[index as usize];
+            let deadline = session.deadline(timeouts);
+            if deadline <= now {
+                self.stats.expired += 1;
+                ended(session);
+                self.remove(index);
+            } else {
+                self.wheel.remove(&mut self.nodes, index);
+                self.wheel.push(&mut self.nodes, index, deadline);
+            }
+        }
+        self.wheel.due(now).is_none()
+    }
+
+    /// Walks over the sessions: looks at the next `count` places from `cursor`, which is 0 to start with, and ends
+    /// those that `keep` does not want. Returns whether it has come to the end; the cursor is 0 then.
+    ///
+    /// A session that lives during the whole walk is met exactly once. `keep` does not change the state.
+    pub fn visit(
+        &mut self,
+        cursor: &mut u32,
+        count: usize,
+        mut keep: impl FnMut(Slot, &mut Session<K>) -> bool,
+    ) -> bool {
+        for _ in 0..count {
+            let Some(session) = self.sessions.get_mut(*cursor as usize) else { break };
+            let slot = Slot(*cursor);
+            *cursor += 1;
+            if session.is_live() && !keep(slot, session) {
+                self.close(slot);
+            }
+        }
+        let end = *cursor as usize >= self.sessions.len();
+        if end {
+            *cursor = 0;
+        }
+        end
+    }
+
+    /// Sets what each port may have, by [`PortId`]. Takes no session away: a port that has more has to wait. Allocates
+    /// when there are more ports than ever before.
+    pub fn set_ports(&mut self, limits: &[Limits]) {
+        self.books.set(limits);
+    }
+
+    /// What `port` has.
+    pub fn book(&self, port: PortId) -> Book {
+        self.books.book(port)
+    }
+
+    /// How many sessions there are.
+    pub fn len(&self) -> usize {
+        self.live as usize
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.live == 0
+    }
+
+    /// How many there can be.
+    pub fn capacity(&self) -> usize {
+        self.capacity as usize
+    }
+
+    /// What happened so far.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Keeps the port within its limits, and the table within its capacity, with one session more.
+    fn make_room(&mut self, opening: &Opening, evicted: &mut impl FnMut(&Session<K>)) -> Result<(), Refused> {
+        let Opening { port, state, .. } = *opening;
+        if !self.books.may_open(port, state.is_embryonic()) {
+            return Err(Refused::Quota);
+        }
+        // Two make way where limits were lowered, so that the port comes closer to them with each it opens.
+        for made in 0..2 {
+            let quota = self.books.is_full(port, state.is_embryonic());
+            if !quota && self.live < self.capacity {
+                break;
+            }
+            match self.books.oldest(port) {
+                Some(oldest) => self.evict(oldest, evicted),
+                None if made > 0 => break,
+                None if quota => return Err(Refused::Quota),
+                None => return Err(Refused::TableFull),
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds a free session and makes an entry for it in the buckets.
+    fn make_place(
+        &mut self,
+        hash: Hash,
+        port: PortId,
+        evicted: &mut impl FnMut(&Session<K>),
+    ) -> Result<u32, Refused> {
+        if let Ok(moved) = self.buckets.insert(hash, self.unused()) {
+            self.stats.moved += u64::from(moved);
+            return Ok(self.unused());
+        }
+        let sessions = &self.sessions;
+        let own = |index: &u32| sessions[*index as usize].port == port && Books::waits(&self.nodes, *index);
+        let oldest =
+            self.buckets.neighbours(hash).filter(own).min_by_key(|index| sessions[*index as usize].last);
+        self.evict(oldest.ok_or(Refused::TableFull)?, evicted);
+        match self.buckets.insert(hash, self.unused()) {
+            Ok(_) => Ok(self.unused()),
+            Err(_) => Err(Refused::TableFull),
+        }
+    }
+
+    /// A session that is used no more, or was never.
+    fn unused(&self) -> u32 {
+        self.free.unwrap_or(self.sessions.len() as u32)
+    }
+
+    /// Starts the session at `index`, the [unused](Self::unused) one.
+    fn enter(&mut self, index: u32, key: K, opening: &Opening, now: Tick, timeouts: &Timeouts) {
+        let session = Session::new(key, opening, now);
+        match self.sessions.get_mut(index as usize) {
+            Some(place) => {
+                let link = &mut self.nodes[index as usize][WHEEL];
+                self.free = Some(link.next).filter(|next| *next != Link::ALONE.next);
+                *link = Link::ALONE;
+                *place = session;
+            }
+            // Within what was reserved: nothing allocates.
+            None => {
+                self.sessions.push(session);
+                self.nodes.push([Link::ALONE; 2]);
+            }
+        }
+        if self.live == 0 {
+            self.wheel.start(now);
+        }
+        self.live += 1;
+        self.stats.opened += 1;
+        self.books.enter(opening.port);
+        if opening.state.is_embryonic() {
+            self.books.wait(&mut self.nodes, opening.port, index);
+        }
+        self.wheel.push(&mut self.nodes, index, session.deadline(timeouts));
+    }
+
+    fn evict(&mut self, index: u32, evicted: &mut impl FnMut(&Session<K>)) {
+        self.stats.evicted += 1;
+        evicted(&self.sessions[index as usize]);
+        self.remove(index);
+    }
+
+    fn remove(&mut self, index: u32) {
+        let session = &mut self.sessions[index as usize];
+        self.buckets.remove(self.secret.hash(&session.key), index);
+        session.key = K::default();
+        self.books.strike(&mut self.nodes, session.port, index);
+        self.wheel.remove(&mut self.nodes, index);
+        self.nodes[index as usize][WHEEL].next = self.free.unwrap_or(Link::ALONE.next);
+        self.free = Some(index);
+        self.live -= 1;
+    }
+}

@@ -1,0 +1,401 @@
+//! Lets a packet pass that is of a session, or that policy lets open one; keeps the session's state.
+
+use crate::batch::Batch;
+use crate::context::Context;
+use crate::flow::session::{Flags, Opening, Session};
+use crate::flow::sessions::{Family, Followed};
+use crate::flow::table::{Refused, Slot};
+use crate::flow::{Hash, Side, State, Toward, Tracking, tcp};
+use crate::frame::Frame;
+use crate::ids::{PortId, TenantId, Tick};
+use crate::policy::{Action, Decision, Policy, Question};
+use crate::sink::{Decided, Sink};
+use crate::snapshot::{PortKind, Snapshot};
+use crate::stages::follow;
+use crate::stages::forward::Destination;
+use crate::stages::identify::{self, Part};
+use crate::stages::parse::{Fragment, Headers, Network};
+use crate::verdict::Reason;
+use crate::wire::ipv4::protocol;
+use crate::wire::{Tcp, Vni, ethernet, ipv6};
+
+/// What became of a packet here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Outcome {
+    /// It has no session: ARP, neighbour discovery, another worker's to look at; or its tenant has no policy and it
+    /// was not worth one.
+    #[default]
+    Untracked,
+    /// It is of a session, or about one.
+    Known,
+    /// It opened one.
+    Opened(Decision),
+    /// Policy refused it.
+    Refused(Decision),
+}
+
+/// Who may open sessions with a burst's packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opener {
+    /// The guest of this port, which sent the packets.
+    Guest(PortId),
+    /// Somebody behind this port, or of another worker: a session counts for the port that it is opened to, and
+    /// for this one if there are several.
+    Other(PortId),
+}
+
+/// Checks every passing packet of the burst. Those that have no flow, see [`Part::None`], pass.
+pub fn check_policy<F: Frame, S: Sink<F>>(
+    context: &mut Context<'_, F, S>,
+    batch: &mut Batch<F>,
+    opener: Opener,
+) {
+    for i in batch.passing() {
+        if batch.flows.parts[i] == Part::None {
+            batch.outcomes[i] = Outcome::Untracked;
+            continue;
+        }
+        let segment = context.snapshot.segment(batch.segments[i]);
+        let (tenant, vni) = (segment.tenant, segment.vni);
+        let policy = context.snapshot.policy(tenant);
+        let (toward, part) = (batch.flows.towards[i], batch.flows.parts[i]);
+        let (hash, candidate) = (batch.flows.hashes[i], batch.flows.candidates[i]);
+        let (port, out) = match (opener, batch.destinations[i]) {
+            (Opener::Guest(port), _) => (port, true),
+            (_, Destination::Port(port)) | (Opener::Other(port), _) => (port, false),
+        };
+        let headers = &batch.headers[i];
+        let frame = batch.frame(i).data();
+        let about = About { frame, headers, vni, tenant, policy, toward, part, hash, candidate, port, out };
+        let checked = match (part, headers.network) {
+            _ if !policy.is_open() && is_elsewhere(context, batch.destinations[i], frame, headers) => {
+                batch.drop(i, Reason::WrongAddress);
+                continue;
+            }
+            (Part::Astray, _) => Err(Reason::IcmpUnrelated.into()),
+            (Part::Later, _) if policy.is_open() => Ok(Outcome::Untracked),
+            (Part::Later, _) => follow::later(context, &about),
+            (_, Network::Ipv6) => check(context, &about, &batch.flows.keys6[i]),
+            _ => check(context, &about, &batch.flows.keys4[i]),
+        };
+        match checked {
+            Ok(outcome) => batch.outcomes[i] = outcome,
+            // Without a policy there is nothing to hold a packet to.
+            Err(_) if policy.is_open() => batch.outcomes[i] = Outcome::Untracked,
+            Err(Refusal::Policy(decision)) => {
+                batch.outcomes[i] = Outcome::Refused(decision);
+                batch.drop(i, Reason::PolicyDenied);
+            }
+            Err(Refusal::State(reason)) => batch.drop(i, reason),
+        }
+    }
+}
+
+/// A packet, with all that is known of it.
+#[derive(Debug)]
+pub(super) struct About<'a> {
+    pub frame: &'a [u8],
+    pub headers: &'a Headers,
+    pub vni: Vni,
+    pub tenant: TenantId,
+    pub policy: &'a Policy,
+    pub toward: Toward,
+    pub part: Part,
+    pub hash: Hash,
+    pub candidate: Option<Slot>,
+    /// Whom a session that it opens counts for.
+    pub port: PortId,
+    /// Whether that is who sent it.
+    pub out: bool,
+}
+
+/// Why a packet may not pass.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Refusal {
+    Policy(Decision),
+    State(Reason),
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Self {
+        Self::State(reason)
+    }
+}
+
+/// Whether a packet goes to a guest of this worker that does not have its destination address.
+///
+/// Policy is asked about addresses and packets are delivered by MAC: both must mean the same endpoint.
+fn is_elsewhere<F: Frame, S: Sink<F>>(
+    context: &Context<'_, F, S>,
+    destination: Destination,
+    frame: &[u8],
+    headers: &Headers,
+) -> bool {
+    let Destination::Port(to) = destination else { return false };
+    let port = context.snapshot.port(to);
+    port.worker == context.worker && !is_at(&port.kind, frame, headers.network)
+}
+
+/// Whether the packet's destination address is the guest's.
+fn is_at(kind: &PortKind, frame: &[u8], network: Network) -> bool {
+    const DESTINATION_V4: usize = ethernet::LEN + 16;
+    const DESTINATION_V6: usize = ethernet::LEN + 24;
+    let PortKind::Guest(guest) = kind else { return true };
+    match network {
+        Network::Arp => true,
+        Network::Ipv4 => {
+            let address = frame.get(DESTINATION_V4..).and_then(|rest| rest.first_chunk::<4>());
+            address.is_some_and(|address| guest.ipv4.contains(&(*address).into()))
+        }
+        Network::Ipv6 => {
+            let address = frame.get(DESTINATION_V6..).and_then(|rest| rest.first_chunk::<16>());
+            address.is_some_and(|address| guest.ipv6.contains(&(*address).into()))
+        }
+    }
+}
+
+fn check<K: Family, F: Frame, S: Sink<F>>(
+    context: &mut Context<'_, F, S>,
+    about: &About<'_>,
+    key: &K,
+) -> Result<Outcome, Refusal> {
+    let table = K::table(context.sessions);
+    let found = match about.candidate {
+        Some(slot) if table.is(slot, key) => Some(slot),
+        // No tag was right, the wrong session had the right one, or an earlier packet of the burst has changed things.
+        _ => table.find(about.hash, key),
+    };
+    let known = match found {
+        Some(slot) => known::<K, F, S>(context, about, slot)?,
+        None => None,
+    };
+    let (slot, outcome) = match known {
+        Some(slot) => (slot, Outcome::Known),
+        None => open(context, about, key)?,
+    };
+    if about.headers.fragment == Fragment::First && about.part != Part::About {
+        let session = K::table(context.sessions).session(slot);
+        let followed = Followed { slot, start: session.start(), side: session.side(about.toward) };
+        follow::first(context, about, followed)?;
+    }
+    Ok(outcome)
+}
+
+/// Lets a packet of a session pass and keeps the session's state; `None` if the session is over.
+fn known<K: Family, F: Frame, S: Sink<F>>(
+    context: &mut Context<'_, F, S>,
+    about: &About<'_>,
+    slot: Slot,
+) -> Result<Option<Slot>, Refusal> {
+    let (snapshot, now) = (context.snapshot, context.now);
+    let table = K::table_mut(context.sessions);
+    if table.is_expired(slot, now, &snapshot.sessions.timeouts) {
+        table.close(slot);
+        return Ok(None);
+    }
+    if table.session(slot).epoch != snapshot.epoch.0 as u32 {
+        let session = K::table_mut(context.sessions).session_mut(slot);
+        if let Err(decided) = decide_again(session, snapshot, about.policy, about.tenant, now) {
+            K::table_mut(context.sessions).close(slot);
+            context.counters.revoked += 1;
+            denied(context, about.policy, &decided);
+            return Err(Refusal::Policy(decided.decision));
+        }
+    }
+    let table = K::table_mut(context.sessions);
+    let session = table.session_mut(slot);
+    if about.part == Part::About {
+        return Ok(Some(slot));
+    }
+    let side = session.side(about.toward);
+    let before = session.state;
+    if about.headers.protocol == protocol::TCP {
+        let segment = segment(about).ok_or(Reason::MalformedTcp)?;
+        let step = session.tcp.step(before, side, &segment);
+        match step.verdict {
+            tcp::Verdict::InWindow => session.state = step.state,
+            tcp::Verdict::Inert => {
+                session.traffic[side.index()].add(about.frame.len());
+                return Ok(Some(slot));
+            }
+            tcp::Verdict::OutOfWindow if snapshot.sessions.tcp == Tracking::Strict => {
+                return Err(Reason::TcpOutOfWindow.into());
+            }
+            tcp::Verdict::OutOfWindow => {
+                session.traffic[side.index()].add(about.frame.len());
+                return Ok(Some(slot));
+            }
+            tcp::Verdict::BadFlags => return Err(Reason::TcpFlags.into()),
+            tcp::Verdict::Reopen => {
+                table.close(slot);
+                return Ok(None);
+            }
+        }
+    } else if side == Side::Responder {
+        session.state = before.replied();
+    }
+    session.last = now;
+    session.traffic[side.index()].add(about.frame.len());
+    if before != session.state {
+        table.changed(slot, before, &snapshot.sessions.timeouts);
+    }
+    Ok(Some(slot))
+}
+
+/// Decides a session of an earlier configuration again.
+///
+/// # Errors
+///
+/// With what was decided, when it is not allowed any more: the caller has to end it.
+pub(super) fn decide_again<K: Family>(
+    session: &mut Session<K>,
+    snapshot: &Snapshot,
+    policy: &Policy,
+    tenant: TenantId,
+    now: Tick,
+) -> Result<(), Decided> {
+    let (key, toward) = (*session.key(), session.first_toward());
+    let question = question(&key, toward);
+    let decision = policy.decide(&question);
+    if decision.action == Action::Deny {
+        let (port, source) = (session.port(), source(&key, toward));
+        return Err(Decided { at: now, tenant, port, question, source, decision });
+    }
+    session.epoch = snapshot.epoch.0 as u32;
+    (session.rule, session.would_rule) = rules(&decision);
+    session.flags.set(Flags::WOULD_DENY, decision.would == Action::Deny);
+    Ok(())
+}
+
+/// Opens a session, if the packet may and policy allows it.
+fn open<K: Family, F: Frame, S: Sink<F>>(
+    context: &mut Context<'_, F, S>,
+    about: &About<'_>,
+    key: &K,
+) -> Result<(Slot, Outcome), Refusal> {
+    let (snapshot, now, policy) = (context.snapshot, context.now, about.policy);
+    let (tcp, state, picked_up) = match (about.part, about.headers.protocol) {
+        (Part::Answers, _) => return Err(Reason::IcmpUnsolicited.into()),
+        (Part::About, _) => return Err(Reason::IcmpUnrelated.into()),
+        (_, protocol::TCP) => {
+            let segment = segment(about).ok_or(Reason::MalformedTcp)?;
+            let opened = tcp::open(&segment, snapshot.sessions.pick_up);
+            let (tcp, state) = opened.map_err(|invalid| match invalid {
+                tcp::Invalid::BadFlags => Reason::TcpFlags,
+                tcp::Invalid::NoConnection => Reason::TcpNoSession,
+            })?;
+            (tcp, state, !state.is_embryonic())
+        }
+        (_, other) => (Default::default(), State::first_of(other), false),
+    };
+    // Before policy, so that what a flood costs is bounded.
+    if !context.sessions.may_open(about.port, about.out, now) {
+        return Err(Reason::SessionRate.into());
+    }
+    let mut toward = about.toward;
+    let mut question = self::question(key, toward);
+    let mut decision = policy.decide(&question);
+    if picked_up && decision.action == Action::Deny {
+        // Who speaks first in mid-stream need not be who opened the connection.
+        let other = self::question(key, toward.other());
+        let otherwise = policy.decide(&other);
+        if otherwise.action == Action::Allow {
+            (toward, question, decision) = (toward.other(), other, otherwise);
+        }
+    }
+    let decided = Decided {
+        at: now,
+        tenant: about.tenant,
+        port: about.port,
+        question,
+        source: source(key, toward),
+        decision,
+    };
+    if decision.action == Action::Deny {
+        denied(context, policy, &decided);
+        return Err(Refusal::Policy(decision));
+    }
+    let turned = toward != about.toward;
+    let mut flags = Flags::of_first(toward);
+    flags.set(Flags::PICKED_UP, picked_up);
+    flags.set(Flags::WOULD_DENY, decision.would == Action::Deny);
+    flags.set(Flags::LOG, policy.logs(decision.rule));
+    let (rule, would_rule) = rules(&decision);
+    let epoch = snapshot.epoch.0 as u32;
+    let opening = Opening { port: about.port, state, flags, epoch, rule, would_rule };
+    let table = K::table_mut(context.sessions);
+    let opened = table.open(about.hash, key, &opening, now, &snapshot.sessions.timeouts, |_| {});
+    let slot = opened.map_err(|refused| match refused {
+        Refused::Quota => Reason::SessionQuota,
+        Refused::TableFull => Reason::SessionTableFull,
+    })?;
+    let session = table.session_mut(slot);
+    session.tcp = if turned { tcp.turned() } else { tcp };
+    let side = if turned { Side::Responder } else { Side::Initiator };
+    session.traffic[side.index()].add(about.frame.len());
+    allowed(context, policy, &decided);
+    Ok((slot, Outcome::Opened(decision)))
+}
+
+/// Counts a connection that may be opened, and tells of it where it is to be logged or would be denied.
+fn allowed<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, policy: &Policy, decided: &Decided) {
+    let decision = &decided.decision;
+    let would_deny = decision.would == Action::Deny;
+    context.counters.rule(policy.slot(decision.rule), decided.at).hits += 1;
+    if would_deny {
+        context.counters.rule(policy.slot(decision.would_rule), decided.at).would_deny += 1;
+    }
+    context.sink.decided(decided, would_deny || policy.logs(decision.rule));
+}
+
+/// Counts a packet that may not open a connection, and tells of it.
+pub(super) fn denied<F: Frame, S: Sink<F>>(
+    context: &mut Context<'_, F, S>,
+    policy: &Policy,
+    decided: &Decided,
+) {
+    let rule = context.counters.rule(policy.slot(decided.decision.rule), decided.at);
+    rule.hits += 1;
+    rule.denied += 1;
+    context.sink.decided(decided, true);
+}
+
+/// What policy is asked about a session whose first packet went that way.
+pub fn question<K: Family>(key: &K, toward: Toward) -> Question {
+    let (low, high) = (key.low().0.into(), key.high().0.into());
+    let (from, to) = match toward {
+        Toward::High => (low, high),
+        Toward::Low => (high, low),
+    };
+    let port = identify::service(key, toward);
+    Question { vni: key.vni(), from, to, protocol: key.protocol(), port }
+}
+
+/// The rules of a decision, as a session keeps them.
+fn rules(decision: &Decision) -> (u32, u32) {
+    (decision.rule.unwrap_or(u32::MAX), decision.would_rule.unwrap_or(u32::MAX))
+}
+
+/// The source port, of protocols that have one.
+fn source<K: Family>(key: &K, toward: Toward) -> u16 {
+    if identify::has_ports(key.protocol()) { identify::service(key, toward.other()) } else { 0 }
+}
+
+/// The TCP segment in a packet.
+fn segment(about: &About<'_>) -> Option<tcp::Segment> {
+    let (start, end) = transport(about.frame, about.headers);
+    let (header, data) = Tcp::split(about.frame.get(start..end)?).ok()?;
+    let whole = about.headers.fragment == Fragment::Whole;
+    Some(if whole { tcp::Segment::new(header, data) } else { tcp::Segment::cut(header, data) })
+}
+
+/// From where to where the transport header and its data stand in the frame.
+fn transport(frame: &[u8], headers: &Headers) -> (usize, usize) {
+    let length =
+        |at: usize| frame.get(at..at + 2).map_or(0, |b| usize::from(u16::from_be_bytes([b[0], b[1]])));
+    let end = match headers.network {
+        Network::Ipv6 => ethernet::LEN + ipv6::LEN + length(ethernet::LEN + 4),
+        _ => ethernet::LEN + length(ethernet::LEN + 2),
+    };
+    (usize::from(headers.transport), end)
+}
