@@ -8,6 +8,7 @@ mod mail;
 mod outputs;
 mod pace;
 mod port;
+mod sessions;
 
 use std::sync::Arc;
 use std::thread;
@@ -136,8 +137,10 @@ impl<F: Frame> Round<F> {
                     self.worker.mailbox.answer(Reply::Rules(page));
                 }
                 Mail::Sessions(mut page) => {
-                    page.cursor = SessionCursor::End;
-                    self.worker.mailbox.answer(Reply::Sessions(page));
+                    let Worker { snapshot, clock, mailbox, .. } = &self.worker;
+                    let now = clock.tick(clock.cycles());
+                    sessions::write(&mut self.plane.sessions, snapshot, now, &mut page);
+                    mailbox.answer(Reply::Sessions(page));
                 }
                 Mail::Finish => self.receiving = false,
                 Mail::End => return false,
