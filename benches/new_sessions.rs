@@ -39,7 +39,7 @@ fn bench<M: Measurement>(criterion: &mut Criterion<M>, unit: &str) {
                     of_flow(frame, next);
                 })
             };
-            (0..2 * LIVE as usize / BURST).for_each(|_| drop(turn()));
+            (0..2 * LIVE as usize / BURST).for_each(|_| assert_eq!(turn(), BURST));
             group.bench_function(format!("{what}, {name}"), |bencher| bencher.iter(&mut turn));
             let opened = treadmill.plane.sessions.v4.stats().opened;
             assert_eq!(opened, treadmill.sent(0), "each packet opened one");
