@@ -85,6 +85,10 @@ impl Ports {
 
 struct Handle {
     mailbox: Arc<Mailbox<Mbuf>>,
+    /// What policy decided.
+    decisions: Arc<Decisions>,
+    /// Decisions that were not told when it was last looked.
+    lost: u64,
     thread: JoinHandle<Standing>,
 }
 
@@ -233,6 +237,21 @@ impl Switch {
             if up != *link {
                 *link = up;
                 info!(port = label.name, up, "link");
+            }
+        }
+    }
+
+    /// Logs what policy decided lately.
+    pub fn tell_decisions(&mut self) {
+        let told = Told { fabric: &self.fabric, compiled: &self.compiled };
+        for (index, worker) in self.workers.iter_mut().enumerate() {
+            while let Some(decided) = worker.decisions.take() {
+                told.tell(&decided);
+            }
+            let lost = worker.decisions.lost();
+            let more = lost - std::mem::replace(&mut worker.lost, lost);
+            if more > 0 {
+                warn!(worker = index, more, "policy decided more than is logged");
             }
         }
     }

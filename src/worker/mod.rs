@@ -183,7 +183,7 @@ impl<F: Frame> Round<F> {
         standing.counters.merge(&outputs.counters);
         standing.work = Work {
             handed_over: outputs.handed_over,
-            log_lost: outputs.log.lost,
+            log_lost: outputs.log.decisions().lost(),
             epoch: self.worker.snapshot.epoch.0,
             ..self.work
         };
