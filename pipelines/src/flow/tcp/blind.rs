@@ -64,7 +64,8 @@ fn what_is_made_up_has_no_effect() {
         for (name, [in_window, inert, _]) in [("ACK", ack), ("FIN", fin), ("RST", rst), ("RST ACK", rst_ack)]
         {
             assert_eq!(in_window, 0, "{name}");
-            // Of 2^32 numbers an RST that passes has one of four times 64 KiB at most; the others need two such.
+            // Of 2^32 numbers an RST that passes has one of four times 64 KiB at most; the others need two
+            // such.
             assert!(inert < 2 * (TRIES / 6) / (1 << 14), "{name}: {inert}");
         }
         assert_eq!(syn[0] + syn_ack[0], 0);
