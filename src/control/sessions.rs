@@ -51,8 +51,9 @@ impl<'a> View<'a> {
         let endpoint = self.compiled.labels.ports.get(record.port.index()).map_or("", |port| &port.name);
         let (protocol, state) = (protocol(record.protocol), record.state.name());
         let means = |wanted: &str, value: &str| wanted.is_empty() || wanted == value;
-        let address: Option<IpAddr> = filter.address.parse().ok();
-        let at_address = address.is_none_or(|address| [record.from.0, record.to].contains(&address));
+        let ends = [record.from.0, record.to];
+        let is_end = |address: IpAddr| ends.contains(&address);
+        let at_address = filter.address.is_empty() || filter.address.parse().is_ok_and(is_end);
         if !(means(&filter.tenant, tenant)
             && means(&filter.endpoint, endpoint)
             && means(&filter.protocol, &protocol)
@@ -274,3 +275,6 @@ fn end(protocol: u8, (address, port): (IpAddr, u16)) -> String {
         address.to_string()
     }
 }
+
+#[cfg(test)]
+mod tests;
