@@ -29,7 +29,9 @@ impl Told<'_> {
             let rules = tenant.map(|tenant| &tenant.policy.rules);
             match (rule, rules) {
                 (None, _) => "default".to_owned(),
-                (Some(rule), Some(rules)) => rules.get(rule as usize).map(|rule| rule.name.to_string()).unwrap_or_default(),
+                (Some(rule), Some(rules)) => {
+                    rules.get(rule as usize).map(|rule| rule.name.to_string()).unwrap_or_default()
+                }
                 (Some(_), None) => String::new(),
             }
         };

@@ -14,11 +14,13 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tracing::{info, warn};
-use weft_pipelines::flow::Secret;
+use weft_pipelines::flow::table::Memory;
+use weft_pipelines::flow::{Key4, Key6, Secret, Sessions, Settings};
 use weft_pipelines::{Epoch, Mac, PortId, WorkerId};
 
 use super::buffers::{Buffers, DESCRIPTORS, TooLittle};
 use super::compile::{self, Compiled, PortPlan};
+use super::decisions::Told;
 use super::observe::{self, Observation};
 use super::runtime_dir::Instance;
 use crate::config::checked::{self, Attach, Fabric, HostIndex};
@@ -26,7 +28,7 @@ use crate::config::pci_address;
 use crate::dpdk::{self, Eal, EalOptions, Mbuf, Mempool, Port, PortOptions, VhostUser};
 use crate::report::Report;
 use crate::worker::{
-    Clock, Input, Mail, Mailbox, Outputs, Poll, Receive, Reply, Standing, Transmit, Worker, rings,
+    Clock, Decisions, Input, Mail, Mailbox, Outputs, Poll, Receive, Reply, Standing, Transmit, Worker, rings,
 };
 pub use change::Refused;
 
@@ -333,9 +335,10 @@ impl Switch {
             let mailbox = Arc::new(Mailbox::default());
             let snapshot = self.compiled.snapshot.clone();
             let outputs = Outputs::new(snapshot.clone(), queues, outgoing, Box::new(self.mempool.clone()));
+            let decisions = outputs.log.decisions();
             let (worker_mailbox, poll) = (mailbox.clone(), self.poll);
             let (eal, core) = (self.eal.clone(), self.cores[index]);
-            let secret = random_secret()?;
+            let sessions = make_sessions(&snapshot.sessions)?;
             let at_work = at_work.clone();
             let work = move || {
                 let registered = match core {
@@ -350,13 +353,13 @@ impl Switch {
                 let _ = at_work.send(ready);
                 drop(at_work);
                 let mailbox = worker_mailbox;
-                let worker = Worker { id, snapshot, inputs, incoming, outputs, mailbox, secret, clock, poll };
-                let standing = worker.run();
+                let worker = Worker { id, snapshot, inputs, incoming, outputs, mailbox, clock, poll };
+                let standing = worker.run(sessions);
                 drop(registered);
                 standing
             };
             let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(work)?;
-            self.workers.push(Handle { mailbox, thread });
+            self.workers.push(Handle { mailbox, decisions, lost: 0, thread });
         }
         drop(at_work);
         for ready in ready {
@@ -413,7 +416,7 @@ impl Switch {
         patience: Duration,
         mut wanted: impl FnMut(Reply<Mbuf>) -> Option<T>,
     ) -> Result<T, Silent> {
-        let Handle { mailbox, thread } = &self.workers[worker];
+        let Handle { mailbox, thread, .. } = &self.workers[worker];
         let start = Instant::now();
         loop {
             // Looked at first: what an ended worker answered before it ended counts.
@@ -456,6 +459,13 @@ impl Drop for Switch {
 #[error("worker {worker} does not answer: its core is taken by something else, or it has ended")]
 pub struct Silent {
     worker: usize,
+}
+
+/// Room for a worker's sessions, in large pages as far as there are such: those that it reads are all over it.
+fn make_sessions(settings: &Settings) -> io::Result<Sessions> {
+    let (v4, v6) = (Memory::<Key4>::new(settings.capacity), Memory::<Key6>::new(settings.capacity));
+    v4.regions().into_iter().chain(v6.regions()).for_each(dpdk::prefer_large_pages);
+    Ok(Sessions::within(v4, v6, &random_secret()?))
 }
 
 /// Words that nobody can predict, for hashes whose collisions nobody can craft.
