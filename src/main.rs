@@ -17,6 +17,7 @@ struct Weft {
 enum Command {
     Check(cli::check::Args),
     Doctor(cli::doctor::Args),
+    Explain(cli::explain::Args),
     Replay(cli::replay::Args),
     #[cfg(feature = "dpdk")]
     Run(cli::run::Args),
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     match Weft::parse().command {
         Command::Check(args) => cli::check::run(args),
         Command::Doctor(args) => cli::doctor::run(args),
+        Command::Explain(args) => cli::explain::run(args),
         Command::Replay(args) => cli::replay::run(args),
         #[cfg(feature = "dpdk")]
         Command::Run(args) => cli::run::run(args),

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod doctor;
+pub mod explain;
 pub mod replay;
 #[cfg(feature = "dpdk")]
 pub mod run;
