@@ -76,6 +76,8 @@ pub enum Retired<F> {
 /// A part of what rules have decided. Made by the control thread, filled by the worker.
 #[derive(Clone, Debug, Default)]
 pub struct RulePage {
+    /// The number of the question that it answers, which the worker leaves as it is.
+    pub asked: u64,
     /// The slot of the first.
     pub from: usize,
     /// By slot from there. The worker writes as many as there are.
@@ -86,6 +88,8 @@ pub struct RulePage {
 /// there are no more.
 #[derive(Debug, Default)]
 pub struct SessionPage {
+    /// The number of the question that it answers, which the worker leaves as it is.
+    pub asked: u64,
     /// Where to go on; the worker moves it.
     pub cursor: SessionCursor,
     /// What was found: no more than the list had room for.
@@ -116,11 +120,12 @@ pub struct SessionRecord {
     pub vni: Vni,
     /// The protocol (IANA number).
     pub protocol: u8,
-    /// Who opened it, with the port that it was opened from.
+    /// Who opened it, with the port that it was opened from; of an ICMP query its identifier, of others 0.
     pub from: (IpAddr, u16),
-    /// Who it was opened to, with the port.
-    pub to: (IpAddr, u16),
-    /// What a rule's service is compared with: the port that it was opened to, or the ICMP type and code.
+    /// Who it was opened to.
+    pub to: IpAddr,
+    /// What a rule's service is compared with: the port that it was opened to, or the ICMP type (high byte) and code;
+    /// of other protocols 0.
     pub service: u16,
     /// Whose it counts as.
     pub port: PortId,
@@ -224,6 +229,8 @@ pub struct Work {
     pub received_over: u64,
     /// How many times it slept.
     pub sleeps: u64,
+    /// Decisions of policy that were not told for there were too many.
+    pub log_lost: u64,
     /// The configuration it works by.
     pub epoch: u64,
 }

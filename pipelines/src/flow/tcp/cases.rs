@@ -9,7 +9,7 @@ use crate::wire::tcp::flag::*;
 /// The numbers that the two sides begin with.
 const A: u32 = 1_000_000_000;
 const B: u32 = 2_000_000_000;
-const WINDOW: u16 = 10_000;
+const WINDOW: u32 = 65_535;
 
 /// A connection as it is tracked.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +19,7 @@ struct Talk {
 }
 
 fn segment(flags: u8, seq: u32, ack: u32) -> Segment {
-    Segment { flags, seq, ack, window: WINDOW, ..Segment::default() }
+    Segment { flags, seq, ack, window: WINDOW as u16, ..Segment::default() }
 }
 
 fn data(seq: u32, ack: u32, len: u32) -> Segment {
@@ -62,8 +62,8 @@ impl Talk {
         self.state = step.state;
         if step.verdict != InWindow {
             assert_eq!(self.state, before.state, "{segment:?}");
-            // A SYN is remembered.
-            if !(step.verdict == Inert && segment.flags == SYN) {
+            // A SYN is remembered, and the numbers of a closed connection go on.
+            if step.verdict != Inert || segment.flags != SYN && before.state != TcpClosed {
                 assert_eq!(self.windows, before.windows, "{segment:?}");
             }
         }
@@ -137,7 +137,7 @@ fn sequence_numbers_wrap() {
             (Responder, segment(ACK, b.wrapping_add(100), a.wrapping_add(200)), InWindow, TcpEstablished),
             // One byte beyond what was sent or allowed.
             (Responder, segment(ACK, b.wrapping_add(100), a.wrapping_add(201)), OutOfWindow, TcpEstablished),
-            (Initiator, data(a.wrapping_add(10_202), b, 0), OutOfWindow, TcpEstablished),
+            (Initiator, data(a.wrapping_add(202 + WINDOW), b, 0), OutOfWindow, TcpEstablished),
             (Initiator, segment(RST, a.wrapping_add(200), 0), InWindow, TcpClosed),
         ]);
     }
@@ -173,10 +173,38 @@ fn a_window_scale_that_only_one_side_has_is_off() {
     let mut talk = Talk::established(A, B, (Some(3), Some(7)));
     talk.script(&[
         (Responder, segment(ACK, B + 1, A + 1), InWindow, TcpEstablished),
-        (Initiator, data(A + (10_000 << 7), B + 1, 1), InWindow, TcpEstablished),
-        (Responder, data(B + (10_000 << 3), A + 1, 1), InWindow, TcpEstablished),
-        (Responder, data(B + (10_000 << 3) + 3, A + 1, 1), OutOfWindow, TcpEstablished),
+        (Initiator, data(A + (WINDOW << 7), B + 1, 1), InWindow, TcpEstablished),
+        (Responder, data(B + (WINDOW << 3), A + 1, 1), InWindow, TcpEstablished),
+        (Responder, data(B + (WINDOW << 3) + 3, A + 1, 1), OutOfWindow, TcpEstablished),
     ]);
+}
+
+#[test]
+fn the_window_of_a_syn_is_not_scaled() {
+    let answer = Segment { scale: Some(7), ..segment(SYN | ACK, B, A + 1) };
+    Talk::open(Segment { scale: Some(7), ..syn(A) }).script(&[
+        (Responder, answer, InWindow, TcpSynReceived),
+        (Initiator, data(A + 1 + WINDOW, B + 1, 2), OutOfWindow, TcpSynReceived),
+        (Initiator, data(A + 1 + WINDOW, B + 1, 1), InWindow, TcpEstablished),
+    ]);
+}
+
+#[test]
+fn a_window_scale_may_be_left_out_when_a_syn_is_repeated() {
+    let with = |scaled: Segment| Segment { scale: Some(7), ..scaled };
+    let (answer, third) = (segment(SYN | ACK, B, A + 1), segment(ACK, A + 1, B + 1));
+    let beyond = data(B + (WINDOW << 6), A + 1, 1);
+    for (first, second) in [(syn(A), with(syn(A))), (with(syn(A)), syn(A))] {
+        for (one, other) in [(answer, with(answer)), (with(answer), answer)] {
+            Talk::open(first).script(&[
+                (Initiator, second, InWindow, TcpSynSent),
+                (Responder, one, InWindow, TcpSynReceived),
+                (Responder, other, InWindow, TcpSynReceived),
+                (Initiator, third, InWindow, TcpEstablished),
+                (Responder, beyond, InWindow, TcpEstablished),
+            ]);
+        }
+    }
 }
 
 #[test]
@@ -195,7 +223,7 @@ fn both_open_at_once() {
         (Responder, segment(SYN | ACK, B, A + 1), InWindow, TcpSynReceived),
         (Responder, segment(SYN | ACK, B, A + 1), InWindow, TcpSynReceived),
         (Initiator, segment(SYN | ACK, A, B + 1), InWindow, TcpEstablished),
-        (Responder, segment(SYN | ACK, B, A + 1), Inert, TcpEstablished),
+        (Responder, segment(SYN | ACK, B, A + 1), InWindow, TcpEstablished),
     ]);
 }
 
@@ -205,15 +233,16 @@ fn what_is_repeated_of_a_handshake_passes() {
     Talk::open(syn(A)).script(&[
         (Initiator, syn(A), InWindow, TcpSynSent),
         (Responder, answer, InWindow, TcpSynReceived),
-        (Initiator, syn(A), Inert, TcpSynReceived),
+        (Initiator, syn(A), InWindow, TcpSynReceived),
         (Responder, answer, InWindow, TcpSynReceived),
         (Initiator, segment(ACK, A + 1, B + 1), InWindow, TcpEstablished),
         (Initiator, syn(A), Inert, TcpEstablished),
-        (Responder, answer, Inert, TcpEstablished),
+        (Responder, answer, InWindow, TcpEstablished),
         (Initiator, segment(ACK, A + 1, B + 1), InWindow, TcpEstablished),
         (Initiator, data(A + 1, B + 1, 500), InWindow, TcpEstablished),
-        (Responder, answer, Inert, TcpEstablished),
+        (Responder, answer, InWindow, TcpEstablished),
         (Responder, segment(ACK, B + 1, A + 501), InWindow, TcpEstablished),
+        (Responder, answer, Inert, TcpEstablished),
     ]);
 }
 
@@ -253,6 +282,13 @@ fn a_syn_may_carry_data() {
         (Responder, segment(SYN | ACK, B, A + 1), InWindow, TcpSynReceived),
         (Initiator, data(A + 1, B + 1, 1000), InWindow, TcpEstablished),
     ]);
+    // The one with data is late, and still the responder may take them.
+    Talk::open(syn(A)).script(&[
+        (Responder, segment(SYN | ACK, B, A + 1), InWindow, TcpSynReceived),
+        (Initiator, first, InWindow, TcpSynReceived),
+        (Responder, segment(SYN | ACK, B, A + 1001), InWindow, TcpSynReceived),
+        (Initiator, segment(ACK, A + 1001, B + 1), InWindow, TcpEstablished),
+    ]);
     // It acknowledges no more than was sent.
     let beyond = segment(SYN | ACK, B, A + 1002);
     assert_eq!(Talk::open(first).step(Responder, beyond), (OutOfWindow, TcpSynSent));
@@ -269,10 +305,17 @@ fn an_answer_to_another_syn_is_none() {
     talk.script(&[
         (Initiator, segment(SYN | ACK, A, B), OutOfWindow, TcpSynSent),
         (Initiator, data(A + 1, B, 10), OutOfWindow, TcpSynSent),
+        (Initiator, segment(ACK, A + 1, B), OutOfWindow, TcpSynSent),
         (Responder, data(B, A + 1, 10), OutOfWindow, TcpSynSent),
         (Responder, segment(FIN | ACK, B, A + 1), OutOfWindow, TcpSynSent),
         (Responder, segment(RST, A + 1, A + 1), OutOfWindow, TcpSynSent),
     ]);
+    // Nor does the initiator answer another's.
+    let mut talk = Talk::open(syn(A));
+    assert_eq!(talk.step(Responder, segment(SYN | ACK, B, A + 1)), (InWindow, TcpSynReceived));
+    for ack in [B - 1, B, B + 2] {
+        assert_eq!(talk.step(Initiator, segment(ACK, A + 1, ack)), (OutOfWindow, TcpSynReceived));
+    }
 }
 
 #[test]
@@ -287,12 +330,16 @@ fn refused() {
     // The answer was lost, and then the responder itself.
     Talk::open(syn(A)).script(&[
         (Responder, segment(SYN | ACK, B, A + 1), InWindow, TcpSynReceived),
-        (Initiator, syn(A), Inert, TcpSynReceived),
+        (Initiator, syn(A), InWindow, TcpSynReceived),
         (Responder, refusal, InWindow, TcpClosed),
+        (Responder, refusal, Inert, TcpClosed),
     ]);
     // The initiator does not know of it any more.
+    Talk::open(syn(A)).script(&[(Initiator, segment(RST, A + 1, 0), InWindow, TcpClosed)]);
     Talk::open(syn(A)).script(&[
         (Responder, segment(SYN | ACK, B, A + 1), InWindow, TcpSynReceived),
+        // The number of a SYN is not expected again.
+        (Responder, segment(RST, B, 0), Inert, TcpSynReceived),
         (Initiator, segment(RST, A + 1, 0), InWindow, TcpClosed),
     ]);
 }
@@ -325,6 +372,11 @@ fn only_an_exact_rst_ends_a_connection() {
 
 #[test]
 fn what_follows_an_rst_changes_nothing() {
+    Talk::plain().script(&[
+        (Initiator, segment(RST, A + 1, 0), InWindow, TcpClosed),
+        (Responder, segment(SYN | ACK, B, A + 1), Inert, TcpClosed),
+        (Initiator, segment(ACK, A + 1, B + 1), Inert, TcpClosed),
+    ]);
     let mut talk = Talk::plain();
     talk.script(&[
         (Initiator, data(A + 1, B + 1, 1000), InWindow, TcpEstablished),
@@ -424,6 +476,18 @@ fn both_ends_have_forgotten_the_connection() {
         (Responder, segment(RST | ACK, 0, a + 2), OutOfWindow, TcpEstablished),
         (Responder, segment(RST | ACK, 0, a + 1), InWindow, TcpClosed),
     ]);
+    // A late answer from the connection's own beginning is none, even if it looks like one.
+    let alike = 0x9a3b_ca00;
+    assert_eq!(A, 0x3b9a_ca00);
+    let mut talk = Talk::plain();
+    talk.script(&[
+        (Initiator, data(A + 1, B + 1, 100), InWindow, TcpEstablished),
+        (Responder, segment(ACK, B + 1, A + 101), InWindow, TcpEstablished),
+        (Initiator, syn(alike), Inert, TcpEstablished),
+        (Responder, segment(SYN | ACK, B, A + 1), Inert, TcpEstablished),
+        (Initiator, segment(SYN | ACK, b, alike + 1), Inert, TcpEstablished),
+        (Responder, segment(SYN | ACK, b, alike + 1), InWindow, TcpSynReceived),
+    ]);
     // The responder alone cannot bring that about.
     Talk::plain().script(&[
         (Responder, syn(b), Inert, TcpEstablished),
@@ -450,17 +514,31 @@ fn keep_alives_are_a_step_behind() {
     }
 }
 
+/// The window is a power of two, so nothing is won by rounding it up.
+#[test]
+fn a_keep_alive_is_a_step_behind_a_whole_window() {
+    let mut talk = Talk::established(A, B, (Some(7), Some(7)));
+    let whole = 1 << 22;
+    talk.script(&[
+        (Responder, Segment { window: 1 << 15, ..segment(ACK, B + 1, A + 1) }, InWindow, TcpEstablished),
+        (Initiator, Segment { len: whole, ..segment(FIN | ACK, A + 1, B + 1) }, InWindow, TcpFinWait),
+        (Initiator, segment(ACK, A, B + 1), InWindow, TcpFinWait),
+        (Initiator, segment(ACK, A - 1, B + 1), InWindow, TcpFinWait),
+        (Initiator, segment(ACK, A - 2, B + 1), Inert, TcpFinWait),
+    ]);
+}
+
 #[test]
 fn a_closed_window_is_probed_with_a_byte() {
     let close = |seq, ack| Segment { window: 0, ..segment(ACK, seq, ack) };
     let mut talk = Talk::plain();
     talk.script(&[
         (Responder, segment(ACK, B + 1, A + 1), InWindow, TcpEstablished),
-        (Initiator, data(A + 1, B + 1, 10_000), InWindow, TcpEstablished),
-        (Responder, close(B + 1, A + 10_001), InWindow, TcpEstablished),
-        (Initiator, data(A + 10_001, B + 1, 1), InWindow, TcpEstablished),
-        (Responder, close(B + 1, A + 10_001), InWindow, TcpEstablished),
-        (Initiator, Segment { len: 1, ..segment(FIN | ACK, A + 10_001, B + 1) }, InWindow, TcpFinWait),
+        (Initiator, data(A + 1, B + 1, WINDOW), InWindow, TcpEstablished),
+        (Responder, close(B + 1, A + 1 + WINDOW), InWindow, TcpEstablished),
+        (Initiator, data(A + 1 + WINDOW, B + 1, 1), InWindow, TcpEstablished),
+        (Responder, close(B + 1, A + 1 + WINDOW), InWindow, TcpEstablished),
+        (Initiator, Segment { len: 1, ..segment(FIN | ACK, A + 1 + WINDOW, B + 1) }, InWindow, TcpFinWait),
     ]);
     // No more than that: but what a window that is shrunk had allowed still passes (RFC 9293, section 3.8.6).
     let mut talk = Talk::established(A, B, (Some(2), Some(2)));
@@ -468,8 +546,8 @@ fn a_closed_window_is_probed_with_a_byte() {
     talk.script(&[
         (Responder, open, InWindow, TcpEstablished),
         (Responder, close(B + 1, A + 1), InWindow, TcpEstablished),
-        (Initiator, data(A + 1, B + 1, 40_000), InWindow, TcpEstablished),
-        (Initiator, data(A + 40_001, B + 1, 2), OutOfWindow, TcpEstablished),
+        (Initiator, data(A + 1, B + 1, 4 * WINDOW), InWindow, TcpEstablished),
+        (Initiator, data(A + 1 + 4 * WINDOW, B + 1, 2), OutOfWindow, TcpEstablished),
     ]);
 }
 
@@ -530,6 +608,13 @@ fn picked_up_at_the_answer() {
         (Responder, data(A + 1, B + 1, 10_000), InWindow, TcpEstablished),
         (Initiator, data(B + 1, A + 10_001, 1000), InWindow, TcpEstablished),
         (Initiator, segment(ACK, B + 1, A + 10_002), OutOfWindow, TcpEstablished),
+        // Windows are scaled, nobody knows how much.
+        (Initiator, data(B + 1 + (WINDOW << 13), A + 10_001, 1000), InWindow, TcpEstablished),
+    ]);
+    // Or it is known that they are not.
+    Talk::pick_up(segment(SYN | ACK, B, A + 1)).script(&[
+        (Responder, segment(ACK, A + 1, B + 1), InWindow, TcpEstablished),
+        (Initiator, data(B + 1 + WINDOW, A + 1, 1000), OutOfWindow, TcpEstablished),
     ]);
 }
 
@@ -580,6 +665,6 @@ fn a_cut_segment_may_be_longer_than_it_looks() {
         (Initiator, first, InWindow, TcpEstablished),
         (Responder, segment(ACK, B + 1, A + 1 + 8000), InWindow, TcpEstablished),
         // But not beyond the window.
-        (Responder, segment(ACK, B + 1, A + 10_002), OutOfWindow, TcpEstablished),
+        (Responder, segment(ACK, B + 1, A + 2 + WINDOW), OutOfWindow, TcpEstablished),
     ]);
 }
