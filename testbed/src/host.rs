@@ -157,11 +157,20 @@ pub fn binary() -> Result<PathBuf> {
     if let Some(path) = env::var_os("WEFT_BIN") {
         return Ok(path.into());
     }
+    beside("weft")
+}
+
+/// A program that cargo built beside the running one.
+pub(crate) fn beside(program: &str) -> Result<PathBuf> {
     let exe = env::current_exe().doing(|| "finding the running program".into())?;
     // target/PROFILE/testbed or target/PROFILE/deps/TEST
-    let beside = exe.ancestors().skip(1).take(2).map(|dir| dir.join("weft")).find(|path| path.is_file());
+    let beside = exe.ancestors().skip(1).take(2).map(|dir| dir.join(program)).find(|path| path.is_file());
     beside.ok_or_else(|| {
-        Error::failed(format!("no weft beside {} (cargo build?) and no WEFT_BIN", exe.display()), "")
+        let variable = program.to_uppercase().replace('-', "_");
+        Error::failed(
+            format!("no {program} beside {} (cargo build?) and no {variable}_BIN", exe.display()),
+            "",
+        )
     })
 }
 

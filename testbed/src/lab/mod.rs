@@ -1,6 +1,7 @@
 //! A whole lab: from a description to running hosts, guests and peers, and back to nothing.
 
 mod document;
+mod policy;
 mod spec;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use policy::PolicySpec;
 pub use spec::{GuestSpec, HostSpec, LabSpec, Placed};
 
 use crate::error::Doing;
@@ -17,6 +19,7 @@ use crate::guest::{Guest, GuestKind, Machine, NetnsGuest, Nic, QemuGuest, Statio
 use crate::host::{Host, HostOptions, Ledger};
 use crate::peer::{Endpoint, LinuxVxlan, Remote};
 use crate::underlay::{UPLINK_MTU, Underlay, Uplink, Wiring};
+use crate::wire::{BadWire, Carried};
 use crate::{Error, Namespace, Result, WorkDir};
 
 /// A running lab. Guests go first when it is dropped, then peers, hosts, the underlay, and last the directory.
@@ -28,6 +31,8 @@ pub struct Lab {
     hosts: BTreeMap<String, Host>,
     /// The hosts' names as they were started.
     order: Vec<String>,
+    /// The bad wires of guests.
+    wires: Vec<BadWire>,
     namespaces: BTreeMap<String, Namespace>,
     wiring: Wiring,
     dir: Arc<WorkDir>,
@@ -48,6 +53,7 @@ impl Lab {
             peers: BTreeMap::new(),
             hosts: BTreeMap::new(),
             order: names.iter().map(|name| (*name).to_owned()).collect(),
+            wires: Vec::new(),
             namespaces: BTreeMap::new(),
             wiring,
             dir,
@@ -92,6 +98,17 @@ impl Lab {
         machine.unwrap_or_else(|| panic!("the lab has no machine {name}"))
     }
 
+    /// The namespace that the guest `tenant/name` of [`GuestKind::Netns`] is.
+    ///
+    /// # Panics
+    /// When the lab's description has no such guest.
+    pub fn namespace(&self, name: &str) -> &Namespace {
+        match self.guests.get(name) {
+            Some(Guest::Netns(guest)) => guest.namespace(),
+            _ => panic!("the lab has no namespace {name}"),
+        }
+    }
+
     /// The host of this name.
     ///
     /// # Panics
@@ -133,6 +150,11 @@ impl Lab {
         self.order.iter().rev().map(stop).collect()
     }
 
+    /// Cuts all bad wires and says what each did: hosts' first, then guests'.
+    pub fn cut_wires(&self) -> Result<Vec<Carried>> {
+        self.wiring.bad_wires().iter().chain(&self.wires).map(BadWire::cut).collect()
+    }
+
     /// Where the wires meet, for captures; only with [`crate::Underlay::Veth`].
     pub fn wiring(&mut self) -> &mut Wiring {
         &mut self.wiring
@@ -150,19 +172,31 @@ impl Lab {
                 .iter()
                 .filter(|guest| guest.spec.host == host.name && guest.spec.kind == GuestKind::Netns);
             for guest in guests {
-                let made = match self.wiring.uplink(&host.name).and_then(|uplink| uplink.namespace.as_ref()) {
-                    Some(namespace) => wire_up(guest, namespace)?,
-                    None => {
-                        if !self.namespaces.contains_key(&host.name) {
-                            self.namespaces.insert(host.name.clone(), Namespace::new(&host.name)?);
-                        }
-                        wire_up(guest, &self.namespaces[&host.name])?
-                    }
-                };
+                let made = wire_up(guest, self.place(&host.name)?)?;
                 self.guests.insert(guest.spec.name.clone(), Guest::Netns(made));
+                if let Some(faults) = guest.spec.faults {
+                    let (wire, mtu) = (guest.wire(), guest.spec.mtu);
+                    let dir = Arc::clone(&self.dir);
+                    let bad = BadWire::insert(self.place(&host.name)?, &wire, mtu, faults, &dir)?;
+                    self.wires.push(bad);
+                }
+            }
+            if let Some(faults) = host.faults {
+                self.wiring.impair(&host.name, faults, &self.dir)?;
             }
         }
         Ok(())
+    }
+
+    /// The namespace that this host runs in: its uplink's, or one of its own.
+    fn place(&mut self, host: &str) -> Result<&Namespace> {
+        if let Some(place) = self.wiring.uplink(host).and_then(|uplink| uplink.namespace.as_ref()) {
+            return Ok(place);
+        }
+        if !self.namespaces.contains_key(host) {
+            self.namespaces.insert(host.to_owned(), Namespace::new(host)?);
+        }
+        Ok(&self.namespaces[host])
     }
 
     fn start_hosts(&mut self, spec: &LabSpec) -> Result<()> {
@@ -270,6 +304,7 @@ fn wire_up(guest: &Placed, host: &Namespace) -> Result<NetnsGuest> {
         guest.prefix,
         guest.spec.mtu,
     )?;
+    guest.others.iter().try_for_each(|(address, prefix)| made.assign(*address, *prefix))?;
     if let Some(gateway) = guest.gateway {
         made.namespace().must(&format!("ip route add default via {gateway}"))?;
     }
