@@ -3,7 +3,9 @@
 pub mod api;
 pub mod buffers;
 pub mod compile;
+pub mod diff;
 pub mod observe;
 pub mod runtime_dir;
 #[cfg(feature = "dpdk")]
 pub mod switch;
+pub mod words;

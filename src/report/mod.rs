@@ -3,13 +3,18 @@
 //! Plain data: the switch fills a [`Report`], the API carries it, `weft show` prints it, and tests compare
 //! it. All counters run since the start of the switch; rates are for the reader of two reports to work out.
 
+mod change;
 mod ledger;
 #[cfg(test)]
 pub(crate) mod samples;
+mod session;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use change::{Applied, Change, ChangeKind, Detail, Document, Plan, SessionChange, SessionChanges, Times};
+pub use session::{RuleReport, SessionFilter, SessionReport, Sessions};
 
 /// All that a switch says of itself at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -158,7 +158,8 @@ impl<K: Key> Session<K> {
         Tick(self.last.0.saturating_add(timeouts.nanos(self.state)))
     }
 
-    pub(super) fn is_live(&self) -> bool {
+    /// Whether it is one: a place whose session has ended keeps what it counted until the next begins.
+    pub fn is_live(&self) -> bool {
         self.key != K::default()
     }
 }
@@ -192,7 +193,6 @@ mod tests {
             assert_eq!(session.side(first), Side::Initiator);
             assert_eq!(session.side(answer), Side::Responder);
         }
-        assert_eq!(Side::Initiator.other().other(), Side::Initiator);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::hash::Secret;
 use super::key::{Key, Key4, Key6};
 use super::rate::Rate;
 use super::settings::{Limits, Settings};
+use super::side::Side;
 use super::table::{Slot, Table};
 use crate::ids::{PortId, Tick};
 
@@ -33,6 +34,8 @@ pub struct Followed {
     pub slot: Slot,
     /// When it began, which tells it from the next one at that place.
     pub start: Tick,
+    /// Who sends the datagram.
+    pub side: Side,
 }
 
 /// A family of addresses: which table its sessions are in.

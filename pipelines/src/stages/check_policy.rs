@@ -17,7 +17,7 @@ use crate::stages::identify::{self, Part};
 use crate::stages::parse::{Fragment, Headers, Network};
 use crate::verdict::Reason;
 use crate::wire::ipv4::protocol;
-use crate::wire::{Tcp, ethernet, ipv6};
+use crate::wire::{Tcp, Vni, ethernet, ipv6};
 
 /// What became of a packet here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,7 +55,8 @@ pub fn check_policy<F: Frame, S: Sink<F>>(
             batch.outcomes[i] = Outcome::Untracked;
             continue;
         }
-        let tenant = context.snapshot.segment(batch.segments[i]).tenant;
+        let segment = context.snapshot.segment(batch.segments[i]);
+        let (tenant, vni) = (segment.tenant, segment.vni);
         let policy = context.snapshot.policy(tenant);
         let (toward, part) = (batch.flows.towards[i], batch.flows.parts[i]);
         let (hash, candidate) = (batch.flows.hashes[i], batch.flows.candidates[i]);
@@ -65,7 +66,7 @@ pub fn check_policy<F: Frame, S: Sink<F>>(
         };
         let headers = &batch.headers[i];
         let frame = batch.frame(i).data();
-        let about = About { frame, headers, tenant, policy, toward, part, hash, candidate, port, out };
+        let about = About { frame, headers, vni, tenant, policy, toward, part, hash, candidate, port, out };
         let checked = match (part, headers.network) {
             _ if !policy.is_open() && is_elsewhere(context, batch.destinations[i], frame, headers) => {
                 batch.drop(i, Reason::WrongAddress);
@@ -95,6 +96,7 @@ pub fn check_policy<F: Frame, S: Sink<F>>(
 pub(super) struct About<'a> {
     pub frame: &'a [u8],
     pub headers: &'a Headers,
+    pub vni: Vni,
     pub tenant: TenantId,
     pub policy: &'a Policy,
     pub toward: Toward,
@@ -172,8 +174,9 @@ fn check<K: Family, F: Frame, S: Sink<F>>(
         None => open(context, about, key)?,
     };
     if about.headers.fragment == Fragment::First && about.part != Part::About {
-        let start = K::table(context.sessions).session(slot).start();
-        follow::first(context, about, Followed { slot, start })?;
+        let session = K::table(context.sessions).session(slot);
+        let followed = Followed { slot, start: session.start(), side: session.side(about.toward) };
+        follow::first(context, about, followed)?;
     }
     Ok(outcome)
 }

@@ -35,6 +35,8 @@ pub struct Fragment {
     pub more: bool,
     /// What fragments of one packet share.
     pub identification: u32,
+    /// Bytes of its part of the packet: all behind the fragment header.
+    pub len: usize,
 }
 
 impl<'a> Ipv6<'a> {
@@ -106,6 +108,7 @@ pub fn upper(mut next: u8, mut payload: &[u8]) -> Result<Upper<'_>, Malformed> {
                         offset: field & 0xfff8,
                         more: field & 1 != 0,
                         identification: u32::from_be_bytes(identification),
+                        len: payload.len() - 8,
                     });
                 }
                 8
@@ -141,9 +144,9 @@ mod tests {
         };
         let identification = 0xdead_beef;
         for (field, expected) in [
-            (1, Some(Fragment { offset: 0, more: true, identification })),
-            (8 | 1, Some(Fragment { offset: 8, more: true, identification })),
-            (0xfff8, Some(Fragment { offset: 0xfff8, more: false, identification })),
+            (1, Some(Fragment { offset: 0, more: true, identification, len: 8 })),
+            (8 | 1, Some(Fragment { offset: 8, more: true, identification, len: 8 })),
+            (0xfff8, Some(Fragment { offset: 0xfff8, more: false, identification, len: 8 })),
             // The reserved bits do not count.
             (6, None),
             (0, None),

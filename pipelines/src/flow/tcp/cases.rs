@@ -9,7 +9,7 @@ use crate::wire::tcp::flag::*;
 /// The numbers that the two sides begin with.
 const A: u32 = 1_000_000_000;
 const B: u32 = 2_000_000_000;
-const WINDOW: u16 = 10_000;
+const WINDOW: u32 = 65_535;
 
 /// A connection as it is tracked.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +19,7 @@ struct Talk {
 }
 
 fn segment(flags: u8, seq: u32, ack: u32) -> Segment {
-    Segment { flags, seq, ack, window: WINDOW, ..Segment::default() }
+    Segment { flags, seq, ack, window: WINDOW as u16, ..Segment::default() }
 }
 
 fn data(seq: u32, ack: u32, len: u32) -> Segment {
@@ -62,8 +62,8 @@ impl Talk {
         self.state = step.state;
         if step.verdict != InWindow {
             assert_eq!(self.state, before.state, "{segment:?}");
-            // A SYN is remembered.
-            if !(step.verdict == Inert && segment.flags == SYN) {
+            // A SYN is remembered, and the numbers of a closed connection go on.
+            if step.verdict != Inert || segment.flags != SYN && before.state != TcpClosed {
                 assert_eq!(self.windows, before.windows, "{segment:?}");
             }
         }
@@ -137,7 +137,7 @@ fn sequence_numbers_wrap() {
             (Responder, segment(ACK, b.wrapping_add(100), a.wrapping_add(200)), InWindow, TcpEstablished),
             // One byte beyond what was sent or allowed.
             (Responder, segment(ACK, b.wrapping_add(100), a.wrapping_add(201)), OutOfWindow, TcpEstablished),
-            (Initiator, data(a.wrapping_add(10_202), b, 0), OutOfWindow, TcpEstablished),
+            (Initiator, data(a.wrapping_add(202 + WINDOW), b, 0), OutOfWindow, TcpEstablished),
             (Initiator, segment(RST, a.wrapping_add(200), 0), InWindow, TcpClosed),
         ]);
     }
@@ -173,9 +173,9 @@ fn a_window_scale_that_only_one_side_has_is_off() {
     let mut talk = Talk::established(A, B, (Some(3), Some(7)));
     talk.script(&[
         (Responder, segment(ACK, B + 1, A + 1), InWindow, TcpEstablished),
-        (Initiator, data(A + (10_000 << 7), B + 1, 1), InWindow, TcpEstablished),
-        (Responder, data(B + (10_000 << 3), A + 1, 1), InWindow, TcpEstablished),
-        (Responder, data(B + (10_000 << 3) + 3, A + 1, 1), OutOfWindow, TcpEstablished),
+        (Initiator, data(A + (WINDOW << 7), B + 1, 1), InWindow, TcpEstablished),
+        (Responder, data(B + (WINDOW << 3), A + 1, 1), InWindow, TcpEstablished),
+        (Responder, data(B + (WINDOW << 3) + 3, A + 1, 1), OutOfWindow, TcpEstablished),
     ]);
 }
 
@@ -195,7 +195,7 @@ fn both_open_at_once() {
         (Responder, segment(SYN | ACK, B, A + 1), InWindow, TcpSynReceived),
         (Responder, segment(SYN | ACK, B, A + 1), InWindow, TcpSynReceived),
         (Initiator, segment(SYN | ACK, A, B + 1), InWindow, TcpEstablished),
-        (Responder, segment(SYN | ACK, B, A + 1), Inert, TcpEstablished),
+        (Responder, segment(SYN | ACK, B, A + 1), InWindow, TcpEstablished),
     ]);
 }
 
@@ -205,15 +205,16 @@ fn what_is_repeated_of_a_handshake_passes() {
     Talk::open(syn(A)).script(&[
         (Initiator, syn(A), InWindow, TcpSynSent),
         (Responder, answer, InWindow, TcpSynReceived),
-        (Initiator, syn(A), Inert, TcpSynReceived),
+        (Initiator, syn(A), InWindow, TcpSynReceived),
         (Responder, answer, InWindow, TcpSynReceived),
         (Initiator, segment(ACK, A + 1, B + 1), InWindow, TcpEstablished),
         (Initiator, syn(A), Inert, TcpEstablished),
-        (Responder, answer, Inert, TcpEstablished),
+        (Responder, answer, InWindow, TcpEstablished),
         (Initiator, segment(ACK, A + 1, B + 1), InWindow, TcpEstablished),
         (Initiator, data(A + 1, B + 1, 500), InWindow, TcpEstablished),
-        (Responder, answer, Inert, TcpEstablished),
+        (Responder, answer, InWindow, TcpEstablished),
         (Responder, segment(ACK, B + 1, A + 501), InWindow, TcpEstablished),
+        (Responder, answer, Inert, TcpEstablished),
     ]);
 }
 
@@ -253,6 +254,13 @@ fn a_syn_may_carry_data() {
         (Responder, segment(SYN | ACK, B, A + 1), InWindow, TcpSynReceived),
         (Initiator, data(A + 1, B + 1, 1000), InWindow, TcpEstablished),
     ]);
+    // The one with data is late, and still the responder may take them.
+    Talk::open(syn(A)).script(&[
+        (Responder, segment(SYN | ACK, B, A + 1), InWindow, TcpSynReceived),
+        (Initiator, first, InWindow, TcpSynReceived),
+        (Responder, segment(SYN | ACK, B, A + 1001), InWindow, TcpSynReceived),
+        (Initiator, segment(ACK, A + 1001, B + 1), InWindow, TcpEstablished),
+    ]);
     // It acknowledges no more than was sent.
     let beyond = segment(SYN | ACK, B, A + 1002);
     assert_eq!(Talk::open(first).step(Responder, beyond), (OutOfWindow, TcpSynSent));
@@ -287,7 +295,7 @@ fn refused() {
     // The answer was lost, and then the responder itself.
     Talk::open(syn(A)).script(&[
         (Responder, segment(SYN | ACK, B, A + 1), InWindow, TcpSynReceived),
-        (Initiator, syn(A), Inert, TcpSynReceived),
+        (Initiator, syn(A), InWindow, TcpSynReceived),
         (Responder, refusal, InWindow, TcpClosed),
     ]);
     // The initiator does not know of it any more.
@@ -456,11 +464,11 @@ fn a_closed_window_is_probed_with_a_byte() {
     let mut talk = Talk::plain();
     talk.script(&[
         (Responder, segment(ACK, B + 1, A + 1), InWindow, TcpEstablished),
-        (Initiator, data(A + 1, B + 1, 10_000), InWindow, TcpEstablished),
-        (Responder, close(B + 1, A + 10_001), InWindow, TcpEstablished),
-        (Initiator, data(A + 10_001, B + 1, 1), InWindow, TcpEstablished),
-        (Responder, close(B + 1, A + 10_001), InWindow, TcpEstablished),
-        (Initiator, Segment { len: 1, ..segment(FIN | ACK, A + 10_001, B + 1) }, InWindow, TcpFinWait),
+        (Initiator, data(A + 1, B + 1, WINDOW), InWindow, TcpEstablished),
+        (Responder, close(B + 1, A + 1 + WINDOW), InWindow, TcpEstablished),
+        (Initiator, data(A + 1 + WINDOW, B + 1, 1), InWindow, TcpEstablished),
+        (Responder, close(B + 1, A + 1 + WINDOW), InWindow, TcpEstablished),
+        (Initiator, Segment { len: 1, ..segment(FIN | ACK, A + 1 + WINDOW, B + 1) }, InWindow, TcpFinWait),
     ]);
     // No more than that: but what a window that is shrunk had allowed still passes (RFC 9293, section 3.8.6).
     let mut talk = Talk::established(A, B, (Some(2), Some(2)));
@@ -468,8 +476,8 @@ fn a_closed_window_is_probed_with_a_byte() {
     talk.script(&[
         (Responder, open, InWindow, TcpEstablished),
         (Responder, close(B + 1, A + 1), InWindow, TcpEstablished),
-        (Initiator, data(A + 1, B + 1, 40_000), InWindow, TcpEstablished),
-        (Initiator, data(A + 40_001, B + 1, 2), OutOfWindow, TcpEstablished),
+        (Initiator, data(A + 1, B + 1, 4 * WINDOW), InWindow, TcpEstablished),
+        (Initiator, data(A + 1 + 4 * WINDOW, B + 1, 2), OutOfWindow, TcpEstablished),
     ]);
 }
 
@@ -580,6 +588,6 @@ fn a_cut_segment_may_be_longer_than_it_looks() {
         (Initiator, first, InWindow, TcpEstablished),
         (Responder, segment(ACK, B + 1, A + 1 + 8000), InWindow, TcpEstablished),
         // But not beyond the window.
-        (Responder, segment(ACK, B + 1, A + 10_002), OutOfWindow, TcpEstablished),
+        (Responder, segment(ACK, B + 1, A + 2 + WINDOW), OutOfWindow, TcpEstablished),
     ]);
 }

@@ -22,11 +22,18 @@
 //! (RFC 5961): another RST passes, if it is in the window, and its receiver asks its sender what was meant, with an ACK
 //! that passes too. Likewise every SYN passes an open connection, as the receiver asks in the same way.
 //!
+//! If neither end knows the connection any more, their next one may have the same ports. A SYN of the initiator that is far from the
+//! windows is therefore remembered until the responder answers: with the old numbers, and all stays as it is; or with
+//! those of the SYN, and the old connection gives way. An attacker would have to send as both ends, and one of them is a guest
+//! of this host, whose packets are known to be its own.
+//!
 //! A connection that is picked up in mid-stream has unknown windows and scales. All four bounds are 2^30 there, for its
-//! whole life: enough for a connection that goes on, and still only an exact RST ends it.
+//! whole life: enough for one with windows up to 2^28, whatever was seen of it first, and still only an exact RST ends it.
 
 #[cfg(test)]
 mod cases;
+#[cfg(test)]
+mod model;
 mod segment;
 mod windows;
 
@@ -41,7 +48,7 @@ pub use windows::Windows;
 pub enum Verdict {
     /// It is of the connection: it passes, and keeps the session alive.
     InWindow,
-    /// It passes, but changes nothing and does not keep the session alive: only its receiver can judge it.
+    /// It passes, but does not change the state or keep the session alive: only its receiver can judge it.
     Inert,
     /// It cannot be of the connection; it changes nothing.
     OutOfWindow,
@@ -76,9 +83,6 @@ const KIND: u8 = FIN | SYN | RST | ACK;
 const SYN_ACK: u8 = SYN | ACK;
 const RST_ACK: u8 = RST | ACK;
 const FIN_ACK: u8 = FIN | ACK;
-
-/// The most that the other side's SYN can have allowed: its window is not scaled.
-const SYN_WINDOW: u16 = u16::MAX;
 
 /// The connection that begins with `segment`, which then is from the initiator.
 ///
@@ -124,12 +128,12 @@ impl Windows {
             _ => self.place(side, segment),
         };
         match place {
-            Place::Window if state != State::TcpClosed => {
+            Place::Window => {
                 self.take(side, segment);
-                Ok(self.state())
+                // An end may still send what it sent before it gave up or heard of it, and gets answers to that.
+                if state == State::TcpClosed { Err(Verdict::Inert) } else { Ok(self.state()) }
             }
-            // An end may still send what it sent before it got the RST.
-            Place::Window | Place::Old => Err(Verdict::Inert),
+            Place::Old => Err(Verdict::Inert),
             Place::Outside => Err(Verdict::OutOfWindow),
         }
     }
@@ -148,7 +152,7 @@ impl Windows {
             }
             // Both have opened at once (RFC 9293, section 3.5).
             (State::TcpSynSent, Side::Responder) => {
-                self.number(side, syn, SYN_WINDOW);
+                self.number(side, syn);
                 Ok(State::TcpSynReceived)
             }
             (State::TcpSynReceived, _) if self.is_repeated(side, syn) => {
@@ -174,22 +178,28 @@ impl Windows {
     fn on_answer(&mut self, state: State, side: Side, answer: &Segment) -> Result<State, Verdict> {
         match state {
             State::TcpSynSent if side == Side::Responder && self.answers(side, answer) => {
-                self.number(side, answer, SYN_WINDOW);
+                self.number(side, answer);
                 self.take(side, answer);
                 Ok(self.state())
             }
             State::TcpSynSent => Err(Verdict::OutOfWindow),
+            State::TcpClosed => self.on_ack(state, side, answer),
+            // When both open at once, an end may have missed the one that the switch has seen.
+            _ if self.is_repeated(side, answer) && self.answers(side, answer) => {
+                self.repeat(side, answer);
+                self.take(side, answer);
+                Ok(self.state())
+            }
             State::TcpSynReceived if self.is_acked(side) || self.is_repeated(side, answer) => {
                 self.on_ack(state, side, answer)
             }
             // Another number: who answers with SYN cookies does not remember the one before (RFC 4987, section 3.6).
             State::TcpSynReceived if self.answers(side, answer) => {
-                self.number(side, answer, SYN_WINDOW);
+                self.number(side, answer);
                 self.take(side, answer);
                 Ok(self.state())
             }
-            State::TcpClosed => self.on_ack(state, side, answer),
-            // The answer to a SYN that was let pass without effect: nothing is left of the connection at either end.
+            // Nothing is left of the connection at either end.
             _ if self.answers_ignored(side, answer) => {
                 *self = Self::of_answer(side, answer);
                 Ok(self.state())

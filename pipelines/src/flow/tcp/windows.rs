@@ -1,6 +1,5 @@
 //! What is kept of a connection's windows, and whether a segment fits them.
 
-use super::SYN_WINDOW;
 use super::segment::{MAX_SCALE, Segment};
 use crate::flow::{Side, State};
 use crate::wire::tcp::flag::{ACK, FIN, SYN};
@@ -137,15 +136,14 @@ impl Windows {
     /// After the initiator's SYN.
     pub(super) fn of_syn(syn: &Segment) -> Self {
         let mut windows = Self::default();
-        // Nothing more is allowed before the other side has said its window.
-        windows.number(Side::Initiator, syn, 0);
+        windows.number(Side::Initiator, syn);
         windows
     }
 
     /// After a SYN from `side` that acknowledges one that was not seen.
     pub(super) fn of_answer(side: Side, answer: &Segment) -> Self {
         let mut windows = Self::default();
-        windows.number(side, answer, SYN_WINDOW);
+        windows.number(side, answer);
         // The answer has the option only if the SYN had it.
         windows.shapes[side.other().index()] = Shape::new(0, answer.scale.map(|_| MAX_SCALE));
         let (end, acked) = (answer.ack, answer.ack);
@@ -204,9 +202,10 @@ impl Windows {
         self.has(side, Flag::Acked)
     }
 
-    /// Whether `syn` is the one that `side` began with, which was not acknowledged yet.
+    /// Whether `syn` is the one that `side` began with, as far as that is remembered: until data are acknowledged.
     pub(super) const fn is_repeated(&self, side: Side, syn: &Segment) -> bool {
-        !self.is_acked(side) && syn.seq == self.half(side).acked
+        let acked = self.is_acked(side) as u32;
+        syn.seq.wrapping_add(acked) == self.half(side).acked
     }
 
     /// Whether `segment` from `side` acknowledges the other's SYN, and no more than it has sent.
@@ -235,14 +234,15 @@ impl Windows {
         let (mine, theirs) = (self.half(side), self.half(side.other()));
         let (my, their) = (self.shapes[side.index()], self.shapes[side.other().index()]);
         let unseen = if their.is_unknown() { their.reach() } else { 0 };
-        let end = segment.end();
+        let (ahead, ack_ahead) = (distance(mine.end, segment.end()), distance(theirs.acked, segment.ack));
         // No more data than the other side allows, and a FIN; nothing acknowledged that the other side has not sent.
-        if distance(mine.edge, end) > 1 || distance(theirs.end, segment.ack) > unseen {
+        let (room, sent) = (distance(mine.end, mine.edge) + 1, distance(theirs.acked, theirs.end));
+        if ahead > room || ack_ahead > sent.saturating_add(unseen) {
             return Place::Outside;
         }
         // What is not acknowledged is not further back than the largest window that the other side has opened; and
         // receivers take no acknowledgement that is further back than this one's (RFC 5961, section 5.2).
-        let (lag, ack_lag) = (distance(end, mine.end), distance(segment.ack, theirs.acked));
+        let (lag, ack_lag) = (ahead.saturating_neg(), ack_ahead.saturating_neg());
         let (reach, ack_reach) = (their.reach() + SLACK, my.reach() + SLACK);
         if lag <= reach && ack_lag <= ack_reach {
             Place::Window
@@ -268,10 +268,12 @@ impl Windows {
         self.place(side, &segment)
     }
 
-    /// Takes the first numbers of `side`, from a SYN; the other side has allowed it no more than `window` behind that.
-    pub(super) fn number(&mut self, side: Side, syn: &Segment, window: u16) {
+    /// Takes the first numbers of `side`, from a SYN.
+    pub(super) fn number(&mut self, side: Side, syn: &Segment) {
         let (end, acked) = (syn.end(), syn.seq);
-        let edge = end.wrapping_add(u32::from(window));
+        // The most that the other side's SYN can have allowed, as its window is not scaled; and if it was not sent yet, the
+        // most that an IP packet can hold, for another SYN may have data (RFC 7413).
+        let edge = end.wrapping_add(u32::from(u16::MAX));
         self.halves[side.index()] = Half { end, acked, edge };
         self.shapes[side.index()] = Shape::new(0, syn.scale);
         self.ignored = 0;
@@ -279,9 +281,7 @@ impl Windows {
 
     /// Takes what a SYN without acknowledgement says that `side` has sent before.
     pub(super) fn repeat(&mut self, side: Side, syn: &Segment) {
-        let mine = &mut self.halves[side.index()];
-        advance(&mut mine.end, syn.end());
-        advance(&mut mine.edge, syn.end());
+        advance(&mut self.halves[side.index()].end, syn.end());
         self.agree(side, syn);
     }
 
@@ -341,11 +341,11 @@ impl Windows {
         self.ignored = tag(syn.seq.wrapping_add(1));
     }
 
-    /// Whether `segment` from `side` answers a SYN that was let pass without effect.
-    pub(super) const fn answers_ignored(&self, side: Side, segment: &Segment) -> bool {
-        matches!(side, Side::Responder)
+    /// Whether `segment` from `side`, which is not of this connection, answers a SYN that was let pass without effect.
+    pub(super) fn answers_ignored(&self, side: Side, segment: &Segment) -> bool {
+        side == Side::Responder
             && segment.has(ACK)
-            && self.ignored != 0
             && self.ignored == tag(segment.ack)
+            && self.place(side, segment) == Place::Outside
     }
 }
