@@ -15,8 +15,10 @@ struct Weft {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Apply(cli::apply::Args),
     Check(cli::check::Args),
     Doctor(cli::doctor::Args),
+    Plan(cli::plan::Args),
     Replay(cli::replay::Args),
     #[cfg(feature = "dpdk")]
     Run(cli::run::Args),
@@ -26,8 +28,10 @@ enum Command {
 
 fn main() -> ExitCode {
     match Weft::parse().command {
+        Command::Apply(args) => cli::apply::run(args),
         Command::Check(args) => cli::check::run(args),
         Command::Doctor(args) => cli::doctor::run(args),
+        Command::Plan(args) => cli::plan::run(args),
         Command::Replay(args) => cli::replay::run(args),
         #[cfg(feature = "dpdk")]
         Command::Run(args) => cli::run::run(args),

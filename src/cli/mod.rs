@@ -1,7 +1,9 @@
 //! The commands.
 
+pub mod apply;
 pub mod check;
 pub mod doctor;
+pub mod plan;
 pub mod replay;
 #[cfg(feature = "dpdk")]
 pub mod run;
@@ -11,7 +13,9 @@ pub mod show;
 use std::fmt;
 use std::io::{self, Write};
 
-use crate::config::{Fabric, checked::Verdict};
+use serde::Serialize;
+
+use crate::config::Fabric;
 
 /// Says something on standard error, line by line as it is. That nobody reads it is no reason to end.
 fn say(what: impl fmt::Display) {
@@ -26,17 +30,17 @@ fn print(text: &str) -> io::Result<()> {
     }
 }
 
-/// What the document says and the switch does not do yet: nobody should believe in a wall that is not there.
+/// A command's answer as JSON.
+fn json(answer: &impl Serialize) -> serde_json::Result<String> {
+    Ok(serde_json::to_string_pretty(answer)? + "\n")
+}
+
+/// What the document says and the switch does not do yet: nobody should believe in a limit that is not there.
 fn not_enforced(fabric: &Fabric) -> impl Iterator<Item = String> + '_ {
-    fabric.tenants.iter().flat_map(|tenant| {
-        let policy = !tenant.policy.rules.is_empty() || tenant.policy.default == Verdict::Deny;
-        let qos = tenant.qos.is_some() || tenant.endpoints.iter().any(|endpoint| endpoint.qos.is_some());
-        let about = move |what: &str| format!("tenant {}: this version checks {what}", tenant.name);
-        [
-            policy.then(|| about("policies but does not enforce them: all is allowed")),
-            qos.then(|| about("qos but does not apply it: nothing is limited")),
-        ]
-        .into_iter()
-        .flatten()
+    let limited = fabric.tenants.iter().filter(|tenant| {
+        tenant.qos.is_some() || tenant.endpoints.iter().any(|endpoint| endpoint.qos.is_some())
+    });
+    limited.map(|tenant| {
+        format!("tenant {}: this version checks qos but does not apply it: nothing is limited", tenant.name)
     })
 }

@@ -11,9 +11,9 @@ use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
 use crate::config::{self, Fabric, checked::HostIndex};
-use crate::control::api::{self, Socket, SourceError, report_channel};
+use crate::control::api::{self, Proposal, Request, RequestError, Socket};
 use crate::control::runtime_dir::{Instance, RuntimeDir};
-use crate::control::switch::Switch;
+use crate::control::switch::{Refused, Silent, Switch};
 
 /// How often the control thread looks at the ports' links.
 const WATCH: Duration = Duration::from_millis(100);
@@ -50,8 +50,8 @@ pub enum LogFormat {
 /// Exits with 2 when the document or an argument is wrong, with 1 when the switch can't start or lost a packet.
 pub fn run(args: Args) -> ExitCode {
     log_to_stderr(args.log_format);
-    let fabric = match config::load(&args.fabric) {
-        Ok(fabric) => fabric,
+    let (text, fabric) = match config::load_with_text(&args.fabric) {
+        Ok(read) => read,
         Err(found) => {
             super::say(found);
             return ExitCode::from(2);
@@ -68,7 +68,7 @@ pub fn run(args: Args) -> ExitCode {
         ));
         return ExitCode::from(2);
     };
-    match serve(&args, &fabric, host) {
+    match serve(&args, (text, fabric), host) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(problem) => {
@@ -79,32 +79,37 @@ pub fn run(args: Args) -> ExitCode {
 }
 
 /// Whether it ended as it was told to, with every packet accounted for.
-fn serve(args: &Args, fabric: &Fabric, host: HostIndex) -> Result<bool, Box<dyn std::error::Error>> {
+fn serve(
+    args: &Args,
+    document: (String, Fabric),
+    host: HostIndex,
+) -> Result<bool, Box<dyn std::error::Error>> {
     let instance = RuntimeDir::new(args.runtime_dir.as_deref()).claim(&args.host)?;
-    super::not_enforced(fabric).for_each(|what| warn!("{what}"));
+    super::not_enforced(&document.1).for_each(|what| warn!("{what}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(control(fabric, host, &instance))
+    runtime.block_on(control(document, host, &args.host, &instance))
 }
 
 /// The control thread's loop.
 async fn control(
-    fabric: &Fabric,
+    document: (String, Fabric),
     host: HostIndex,
+    name: &str,
     instance: &Instance,
 ) -> Result<bool, Box<dyn std::error::Error>> {
     // Before anything is opened, so that a signal during the start is not lost.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let socket = Socket::bind(&instance.api_socket())?;
-    let mut switch = Switch::start(fabric, host, instance)?;
-    let (reports, mut requests) = report_channel();
+    let mut switch = Switch::start(document, host, instance)?;
+    let (handle, mut requests) = api::channel();
     let (end, ended) = oneshot::channel::<()>();
-    let mut server = std::pin::pin!(api::serve(socket, reports, async {
+    let mut server = std::pin::pin!(api::serve(socket, handle, async {
         // An error says that the sender is gone, which says the same.
         let _ = ended.await;
     }));
     let mut watch = tokio::time::interval(WATCH);
     watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    info!(host = %fabric.hosts[host.0].name, version = crate::VERSION, api = %instance.api_socket().display(), "ready");
+    info!(host = name, version = crate::VERSION, api = %instance.api_socket().display(), "ready");
     let mut api_ended = false;
     let signal = loop {
         tokio::select! {
@@ -117,11 +122,7 @@ async fn control(
                     break None;
                 }
             }
-            Some(answer) = requests.recv() => {
-                let report = switch.report().await.map_err(|silent| SourceError::Broken(silent.to_string()));
-                // A client that has gone away needs no answer.
-                drop(answer.send(report));
-            }
+            Some(request) = requests.recv() => answer(&mut switch, request, instance).await,
             served = &mut server => {
                 let why = served.err().map(|error| error.to_string());
                 api_ended = true;
@@ -144,6 +145,35 @@ async fn control(
     }
     ports.close();
     Ok(signal.is_some() && totals.conserved)
+}
+
+/// Does what a client asks for. One that has gone away needs no answer.
+async fn answer(switch: &mut Switch, request: Request, instance: &Instance) {
+    let broken = |silent: Silent| RequestError::Broken(silent.to_string());
+    let refused = |refused: Refused| match refused {
+        Refused::Silent(silent) => broken(silent),
+        refused => RequestError::Refused(refused.to_string()),
+    };
+    match request {
+        Request::Report(answer) => drop(answer.send(switch.report().await.map_err(broken))),
+        Request::Document(answer) => drop(answer.send(Ok(switch.document()))),
+        Request::Plan(proposal, answer) => {
+            drop(answer.send(switch.plan(&proposal.fabric).await.map_err(refused)));
+        }
+        Request::Apply(proposal, answer) => {
+            let Proposal { text, fabric, read } = *proposal;
+            super::not_enforced(&fabric).for_each(|what| warn!("{what}"));
+            let applied = switch.apply((text, fabric), read, instance).await;
+            if let Err(refused) = &applied {
+                warn!("a document was not put in force: {refused}");
+            }
+            drop(answer.send(applied.map_err(refused)));
+        }
+        Request::Sessions(filter, answer) => {
+            drop(answer.send(switch.sessions(&filter).await.map_err(broken)));
+        }
+        Request::Rules(tenant, answer) => drop(answer.send(switch.rules(&tenant).await.map_err(broken))),
+    }
 }
 
 fn log_to_stderr(format: LogFormat) {

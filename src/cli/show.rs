@@ -211,7 +211,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::control::api::{ReportSource, Socket, SourceError, serve};
+    use crate::control::api::{Request, Socket, channel, serve};
     use crate::report::{WorkerReport, samples};
 
     #[derive(Parser)]
@@ -271,15 +271,6 @@ mod tests {
         assert_eq!(error.to_string(), "host hv-a has no port blue/web9; `weft show ports` lists them");
     }
 
-    #[derive(Clone)]
-    struct Fake;
-
-    impl ReportSource for Fake {
-        async fn report(&self) -> Result<Report, SourceError> {
-            Ok(samples::report())
-        }
-    }
-
     #[test]
     fn asks_the_only_switch_that_runs() {
         let temp = tempfile::tempdir().unwrap();
@@ -292,7 +283,15 @@ mod tests {
             let end = async {
                 let _ = stopped.await;
             };
-            runtime.block_on(serve(socket, Fake, end)).unwrap();
+            let (handle, mut requests) = channel();
+            runtime.block_on(async {
+                tokio::spawn(async move {
+                    while let Some(Request::Report(answer)) = requests.recv().await {
+                        answer.send(Ok(samples::report())).unwrap();
+                    }
+                });
+                serve(socket, handle, end).await.unwrap();
+            });
         });
         let root = temp.path().to_str().unwrap();
         let text = answer(&parse(&["ports", "--runtime-dir", root])).unwrap();

@@ -34,11 +34,21 @@ use diagnostic::Notes;
 ///
 /// All that is wrong with the file or the document, in the document's order.
 pub fn load(path: &Path) -> Result<Fabric, Diagnostics> {
+    load_with_text(path).map(|(_, fabric)| fabric)
+}
+
+/// The same, with the text that it was read from.
+///
+/// # Errors
+///
+/// Those of [`load`].
+pub fn load_with_text(path: &Path) -> Result<(String, Fabric), Diagnostics> {
     let name = path.display().to_string();
     let text = text_of(path).map_err(|message| Diagnostics::whole(&name, message))?;
     let text =
         String::from_utf8(text).map_err(|e| not_text(&name, e.as_bytes(), e.utf8_error().valid_up_to()))?;
-    parse(&name, &text)
+    let fabric = parse(&name, &text)?;
+    Ok((text, fabric))
 }
 
 /// The fabric that `text` describes; `name` is what messages call it.

@@ -6,6 +6,7 @@ pub mod compile;
 pub mod diff;
 pub mod observe;
 pub mod runtime_dir;
+pub mod sessions;
 #[cfg(feature = "dpdk")]
 pub mod switch;
 pub mod words;

@@ -1,5 +1,9 @@
 //! The running switch: its devices, its worker threads, and the letters to and from them.
 
+mod change;
+mod walk;
+
+use std::cell::Cell;
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -21,32 +25,50 @@ use crate::config::checked::{self, Attach, Fabric, HostIndex};
 use crate::config::pci_address;
 use crate::dpdk::{self, Eal, EalOptions, Mbuf, Mempool, Port, PortOptions, VhostUser};
 use crate::report::Report;
-use crate::worker::{Clock, Input, Mail, Mailbox, Outputs, Poll, Reply, Standing, Transmit, Worker, rings};
+use crate::worker::{
+    Clock, Input, Mail, Mailbox, Outputs, Poll, Receive, Reply, Standing, Transmit, Worker, rings,
+};
+pub use change::Refused;
 
 /// How long a worker may take to answer a letter; it answers between two bursts.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often the control thread looks whether an answer has come.
-const LOOK: Duration = Duration::from_micros(200);
+const LOOK: Duration = Duration::from_micros(50);
+/// A worker that is not asleep answers within this time, and one that is soon after; as long the control thread does
+/// nothing else. Its timers count in milliseconds.
+const SOON: Duration = Duration::from_millis(2);
 /// How long workers may take to finish what they hand each other when the switch stops.
 const FINISH: Duration = Duration::from_secs(1);
+
 /// A running switch.
 pub struct Switch {
+    /// The document in force.
+    fabric: Fabric,
+    /// Its text.
+    text: String,
+    host: HostIndex,
     compiled: Compiled,
-    snapshot: Arc<weft_pipelines::Snapshot>,
     poll: Poll,
     cores: Vec<Option<usize>>,
     workers: Vec<Handle>,
-    ports: Vec<Port>,
+    /// By [`PortId`]; `None` where there is none any more.
+    ports: Vec<Option<Port>>,
+    /// The uplinks' MACs.
+    macs: Vec<Mac>,
     links: Vec<bool>,
     mempool: Mempool,
+    clock: Clock,
     started: Instant,
     /// The number of the last question to the workers.
-    asked: u64,
+    asked: Cell<u64>,
+    /// Whether a worker did not answer in the midst of a change: nobody knows then what it works by.
+    torn: bool,
+    eal: Eal,
 }
 
 /// The ports of a switch that has stopped.
 pub struct Ports {
-    ports: Vec<Port>,
+    ports: Vec<Option<Port>>,
     mempool: Mempool,
 }
 
@@ -115,18 +137,23 @@ pub enum StartError {
 }
 
 impl Switch {
-    /// Starts `host`'s switch: opens its ports, compiles its part of the fabric, and sets its workers to work.
+    /// Starts `host`'s switch: opens its ports, compiles its part of the `fabric` that `text` describes, and sets its
+    /// workers to work.
     ///
     /// # Errors
     ///
     /// When a device, the memory or a thread is not to be had. Nothing is left behind then.
-    pub fn start(fabric: &Fabric, host: HostIndex, instance: &Instance) -> Result<Self, StartError> {
+    pub fn start(
+        (text, fabric): (String, Fabric),
+        host: HostIndex,
+        instance: &Instance,
+    ) -> Result<Self, StartError> {
         let this = &fabric.hosts[host.0];
-        let plans = compile::ports(fabric, host);
+        let plans = compile::ports(&fabric, host);
         if plans.len() > dpdk::MAX_PORTS {
             return Err(StartError::TooManyPorts { ports: plans.len(), max: dpdk::MAX_PORTS });
         }
-        let buffers = Buffers::new(fabric, host)?;
+        let buffers = Buffers::new(&fabric, host)?;
         let control = off_the_workers(&dpdk::usable_cores(), &this.workers.cores);
         // Workers have their own cores to themselves: this thread and those that it and DPDK start stay off them.
         dpdk::keep_to(&control)?;
@@ -150,8 +177,7 @@ impl Switch {
             [] => vec![None],
             cores => cores.iter().copied().map(Some).collect(),
         };
-        let compiled = compile::compile(fabric, host, &macs, cores.len(), Epoch(1), None)?;
-        let snapshot = compiled.snapshot.clone();
+        let compiled = compile::compile(&fabric, host, &macs, cores.len(), Epoch(1), None)?;
         let poll = match this.workers.poll {
             checked::Poll::Busy => Poll::Busy,
             checked::Poll::Adaptive => Poll::Adaptive,
@@ -159,16 +185,22 @@ impl Switch {
         let mut switch = Self {
             links: vec![false; ports.len()],
             workers: Vec::with_capacity(cores.len()),
+            clock: Clock::new(dpdk::tsc, dpdk::tsc_hz(&eal)),
             started: Instant::now(),
+            ports: ports.into_iter().map(Some).collect(),
+            fabric,
+            text,
+            host,
             compiled,
-            snapshot,
             poll,
             cores,
-            ports,
+            macs,
             mempool,
-            asked: 0,
+            asked: Cell::new(0),
+            torn: false,
+            eal,
         };
-        switch.employ(&eal)?;
+        switch.employ()?;
         Ok(switch)
     }
 
@@ -177,7 +209,7 @@ impl Switch {
     /// # Errors
     ///
     /// When a worker does not answer.
-    pub async fn report(&mut self) -> Result<Report, Silent> {
+    pub async fn report(&self) -> Result<Report, Silent> {
         let mut standings = self.standings().await?;
         // Asked one after the other, a worker may have taken what another had not given when it was asked.
         for _ in 0..10 {
@@ -197,7 +229,7 @@ impl Switch {
     /// Looks which links are up, and logs what has changed.
     pub fn watch_links(&mut self) {
         for ((port, link), label) in self.ports.iter().zip(&mut self.links).zip(&self.compiled.labels.ports) {
-            let up = port.link_up();
+            let up = port.as_ref().is_some_and(Port::link_up);
             if up != *link {
                 *link = up;
                 info!(port = label.name, up, "link");
@@ -223,7 +255,7 @@ impl Switch {
                 {
                     break;
                 }
-                Ok(_) => tokio::time::sleep(LOOK).await,
+                Ok(_) => tokio::time::sleep(Duration::from_millis(1)).await,
                 Err(silent) => {
                     warn!("{silent}");
                     break;
@@ -232,7 +264,7 @@ impl Switch {
         }
         let ended = self.dismiss();
         let whole = ended.iter().all(Option::is_some);
-        let unknown = || Standing::new(&self.snapshot);
+        let unknown = || Standing::new(&self.compiled.snapshot);
         let standings: Vec<_> = ended.into_iter().map(|standing| standing.unwrap_or_else(unknown)).collect();
         let mut report = self.observe(&standings);
         // What a lost worker counted is missing, and should the rest add up that is chance.
@@ -265,30 +297,26 @@ impl Switch {
     }
 
     /// Starts the workers, and waits until all are at work.
-    fn employ(&mut self, eal: &Eal) -> Result<(), StartError> {
-        let count = self.cores.len();
+    fn employ(&mut self) -> Result<(), StartError> {
+        let (count, clock) = (self.cores.len(), self.clock);
         let (at_work, ready) = mpsc::channel();
-        let clock = Clock::new(dpdk::tsc, dpdk::tsc_hz(eal));
         for (index, (outgoing, incoming)) in rings::<Mbuf>(count).into_iter().enumerate() {
             let id = WorkerId(index as u16);
             let (mut inputs, mut queues) = (Vec::new(), Vec::new());
             for (number, port) in self.ports.iter_mut().enumerate() {
                 let port_id = PortId(number as u16);
                 let owned = compile::owner(port_id, count) == id;
-                let queue = if owned { port.take_tx(0) } else { None };
-                queues.push(queue.map(|queue| Box::new(queue) as Box<dyn Transmit<_>>));
-                if owned {
-                    for queue in (0..).map_while(|queue| port.take_rx(queue)) {
-                        inputs.push(Input { port: port_id, queue: Box::new(queue) });
-                    }
-                }
+                let taken = port.as_mut().filter(|_| owned).and_then(take_queues);
+                let (receive, send) = taken.map_or_else(Default::default, |(rx, tx)| (rx, Some(tx)));
+                inputs.extend(receive.into_iter().map(|queue| Input { port: port_id, queue }));
+                queues.push(send);
             }
             let mailbox = Arc::new(Mailbox::default());
-            let outputs =
-                Outputs::new(self.snapshot.clone(), queues, outgoing, Box::new(self.mempool.clone()));
+            let snapshot = self.compiled.snapshot.clone();
+            let outputs = Outputs::new(snapshot.clone(), queues, outgoing, Box::new(self.mempool.clone()));
+            let (worker_mailbox, poll) = (mailbox.clone(), self.poll);
+            let (eal, core) = (self.eal.clone(), self.cores[index]);
             let secret = random_secret()?;
-            let (snapshot, worker_mailbox, poll) = (self.snapshot.clone(), mailbox.clone(), self.poll);
-            let (eal, core) = (eal.clone(), self.cores[index]);
             let at_work = at_work.clone();
             let work = move || {
                 let registered = match core {
@@ -320,7 +348,7 @@ impl Switch {
 
     fn observe(&self, standings: &[Standing]) -> Report {
         let observation = Observation {
-            snapshot: &self.snapshot,
+            snapshot: &self.compiled.snapshot,
             labels: &self.compiled.labels,
             workers: standings,
             cores: &self.cores,
@@ -332,34 +360,69 @@ impl Switch {
     }
 
     /// How every worker stands.
-    async fn standings(&mut self) -> Result<Vec<Standing>, Silent> {
-        self.asked += 1;
-        for (index, worker) in self.workers.iter().enumerate() {
-            let standing = Standing { asked: self.asked, ..Standing::new(&self.snapshot) };
-            let letter = Mail::Report(Box::new(standing));
-            worker.mailbox.send(letter).map_err(|_| Silent { worker: index })?;
+    async fn standings(&self) -> Result<Vec<Standing>, Silent> {
+        let asked = self.ask();
+        for worker in 0..self.workers.len() {
+            let standing = Standing { asked, ..Standing::new(&self.compiled.snapshot) };
+            self.send(worker, Mail::Report(Box::new(standing)))?;
         }
-        let deadline = Instant::now() + PATIENCE;
         let mut standings = Vec::with_capacity(self.workers.len());
-        for (index, worker) in self.workers.iter().enumerate() {
-            loop {
-                match worker.mailbox.reply() {
-                    Some(Reply::Standing(standing)) if standing.asked == self.asked => {
-                        standings.push(*standing);
-                        break;
-                    }
-                    // The answer to a question that was given up.
-                    Some(Reply::Standing(_)) => {}
-                    Some(_) => {}
-                    None if Instant::now() < deadline && !worker.thread.is_finished() => {
-                        tokio::time::sleep(LOOK).await;
-                    }
-                    None => return Err(Silent { worker: index }),
-                }
-            }
+        for worker in 0..self.workers.len() {
+            let standing = self.answer(worker, PATIENCE, |reply| match reply {
+                Reply::Standing(standing) if standing.asked == asked => Some(*standing),
+                _ => None,
+            });
+            standings.push(standing.await?);
         }
         Ok(standings)
     }
+
+    /// The number of the next question.
+    fn ask(&self) -> u64 {
+        self.asked.set(self.asked.get() + 1);
+        self.asked.get()
+    }
+
+    fn send(&self, worker: usize, mail: Mail<Mbuf>) -> Result<(), Silent> {
+        self.workers[worker].mailbox.send(mail).map_err(|_| Silent { worker })
+    }
+
+    /// The answer of a worker that `wanted` takes. Others are to questions that were given up.
+    async fn answer<T>(
+        &self,
+        worker: usize,
+        patience: Duration,
+        mut wanted: impl FnMut(Reply<Mbuf>) -> Option<T>,
+    ) -> Result<T, Silent> {
+        let Handle { mailbox, thread } = &self.workers[worker];
+        let start = Instant::now();
+        loop {
+            // Looked at first: what an ended worker answered before it ended counts.
+            let (ended, waited) = (thread.is_finished(), start.elapsed());
+            while let Some(reply) = mailbox.reply() {
+                if let Some(answer) = wanted(reply) {
+                    return Ok(answer);
+                }
+            }
+            if ended || waited > patience {
+                return Err(Silent { worker });
+            }
+            if waited < SOON {
+                std::thread::sleep(LOOK);
+            } else {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    }
+}
+
+/// The queues of a port that nobody has taken yet.
+#[expect(clippy::type_complexity, reason = "what a worker takes, taken apart at once")]
+fn take_queues(port: &mut Port) -> Option<(Vec<Box<dyn Receive<Mbuf>>>, Box<dyn Transmit<Mbuf>>)> {
+    let output = port.take_tx(0)?;
+    let inputs = (0..).map_while(|queue| port.take_rx(queue));
+    let inputs = inputs.map(|queue| Box::new(queue) as Box<dyn Receive<Mbuf>>).collect();
+    Some((inputs, Box::new(output)))
 }
 
 impl Drop for Switch {

@@ -75,7 +75,7 @@ fn service(service: &Service) -> String {
 pub fn period(period: Duration) -> String {
     let seconds = period.as_secs();
     let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
-    let unit = units.into_iter().find(|(unit, _)| seconds >= *unit && seconds % unit == 0);
+    let unit = units.into_iter().find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit));
     let (unit, name) = unit.unwrap_or((1, "s"));
     format!("{}{name}", seconds / unit)
 }

@@ -39,6 +39,139 @@ pub(crate) fn report() -> Report {
     }
 }
 
+/// The document in force.
+pub(crate) fn document() -> Document {
+    Document { host: "hv-a".into(), epoch: 3, text: "fabric: { name: lab }\n".into() }
+}
+
+/// A rule more, one less, one that says otherwise, and what cannot be done.
+pub(crate) fn plan() -> Plan {
+    let detail = |key: &str, old: Option<&str>, new: Option<&str>| Detail {
+        key: key.into(),
+        old: old.map(Into::into),
+        new: new.map(Into::into),
+    };
+    let change = |kind, what: &str, name: &str, details: Vec<Detail>| Change {
+        kind,
+        what: what.into(),
+        name: name.into(),
+        details,
+    };
+    let session = |to: &str, old: &str, new: &str| SessionChange {
+        tenant: "blue".into(),
+        protocol: "tcp".into(),
+        from: "10.1.0.11:40000".into(),
+        to: to.into(),
+        state: "established".into(),
+        old: old.into(),
+        new: new.into(),
+    };
+    Plan {
+        host: "hv-a".into(),
+        epoch: 3,
+        changes: vec![
+            change(
+                ChangeKind::Changed,
+                "endpoint",
+                "blue/web1",
+                vec![
+                    detail("ip", Some("10.1.0.11"), Some("10.1.0.11, 10.1.0.13")),
+                    detail("groups", Some("web"), None),
+                ],
+            ),
+            change(
+                ChangeKind::Added,
+                "rule",
+                "blue/ssh",
+                vec![
+                    detail("", None, Some("any -> web allow tcp/22 (log)")),
+                    detail("place", None, Some("1")),
+                ],
+            ),
+            change(
+                ChangeKind::Changed,
+                "rule",
+                "blue/web-to-db",
+                vec![detail("", Some("web -> db allow tcp/5432"), Some("web -> db allow tcp/5433"))],
+            ),
+            change(
+                ChangeKind::Removed,
+                "rule",
+                "blue/telnet",
+                vec![detail("", Some("any -> any deny tcp/23"), None)],
+            ),
+        ],
+        restart: vec![detail(
+            "host hv-a: memory",
+            Some("512 MiB, hugepages auto"),
+            Some("1024 MiB, hugepages off"),
+        )],
+        sessions: SessionChanges {
+            examined: 1200,
+            denied: 2,
+            other_rule: 1,
+            ended: 0,
+            examples: vec![
+                session("10.1.0.12:5432", "rule web-to-db", "denied by the default"),
+                session("10.1.0.12:5434", "rule any", "allowed by rule ssh"),
+            ],
+        },
+    }
+}
+
+/// The plan, carried out.
+pub(crate) fn applied() -> Applied {
+    let times = Times { read_ns: 812_000_000, compile_ns: 4_100_000, open_ns: 0, publish_ns: 900_000 };
+    Applied { host: "hv-a".into(), epoch: 4, changes: plan().changes, times }
+}
+
+/// Which sessions are asked for.
+pub(crate) fn filter() -> SessionFilter {
+    SessionFilter { tenant: "blue".into(), protocol: "tcp".into(), limit: 7, ..SessionFilter::default() }
+}
+
+/// A session.
+pub(crate) fn sessions() -> Sessions {
+    let session = SessionReport {
+        tenant: "blue".into(),
+        vni: 1001,
+        protocol: "tcp".into(),
+        from: "10.1.0.11".into(),
+        from_port: 40_000,
+        to: "10.1.0.12".into(),
+        to_port: 5_432,
+        state: "established".into(),
+        endpoint: "blue/web1".into(),
+        worker: 1,
+        rule: "web-to-db".into(),
+        would_rule: "telnet".into(),
+        would_deny: true,
+        packets: 12,
+        bytes: 1_234,
+        reply_packets: 10,
+        reply_bytes: 99_000,
+        age_ns: 61_000_000_000,
+        idle_ns: 5_000_000,
+    };
+    Sessions { total: 1200, matched: 1, sessions: vec![session] }
+}
+
+/// A rule and a default.
+pub(crate) fn rules() -> Vec<RuleReport> {
+    let rule = RuleReport {
+        tenant: "blue".into(),
+        name: "web-to-db".into(),
+        place: Some(1),
+        rule: "web -> db allow tcp/5432".into(),
+        hits: 17,
+        denied: 0,
+        would_deny: 3,
+        last_hit_ns: Some(2_000_000_000),
+    };
+    let default = RuleReport { name: "default".into(), place: None, last_hit_ns: None, ..rule.clone() };
+    vec![rule, default]
+}
+
 fn ports() -> Vec<PortReport> {
     vec![
         PortReport {

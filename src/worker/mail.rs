@@ -76,6 +76,8 @@ pub enum Retired<F> {
 /// A part of what rules have decided. Made by the control thread, filled by the worker.
 #[derive(Clone, Debug, Default)]
 pub struct RulePage {
+    /// The number of the question that it answers, which the worker leaves as it is.
+    pub asked: u64,
     /// The slot of the first.
     pub from: usize,
     /// By slot from there. The worker writes as many as there are.
@@ -86,6 +88,8 @@ pub struct RulePage {
 /// there are no more.
 #[derive(Debug, Default)]
 pub struct SessionPage {
+    /// The number of the question that it answers, which the worker leaves as it is.
+    pub asked: u64,
     /// Where to go on; the worker moves it.
     pub cursor: SessionCursor,
     /// What was found: no more than the list had room for.

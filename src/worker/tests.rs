@@ -463,7 +463,7 @@ fn what_rules_decided_is_told_by_pages() {
     // One tenant without rules: the counter of its default.
     for (from, expected) in [(0, 1), (1, 0), (7, 0)] {
         let untouched = RuleCounters { hits: 77, ..RuleCounters::default() };
-        let page = RulePage { from, counters: vec![untouched; 3] };
+        let page = RulePage { asked: 0, from, counters: vec![untouched; 3] };
         post(&host.mailboxes[0], Mail::Rules(Box::new(page)));
         let page = until("the page", || match host.mailboxes[0].reply() {
             Some(Reply::Rules(page)) => Some(page),

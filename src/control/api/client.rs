@@ -9,17 +9,19 @@ use std::time::Duration;
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
 use tokio::net::UnixStream;
-use tonic::Status;
 use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::{Code, Status};
 
 use super::convert::Malformed;
 use super::v1;
-use crate::report::Report;
+use crate::report::{Applied, Document, Plan, Report, RuleReport, SessionFilter, Sessions};
 
 /// How long a client waits for one thing.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The largest answer taken: a report with some 300,000 endpoints.
-const ANSWER_BYTES: usize = 64 << 20;
+/// How long a client waits for what makes a switch go through all that it has, or take up a document.
+const LONG_PATIENCE: Duration = Duration::from_secs(120);
+/// The largest answer taken: a report with some 600,000 endpoints, or 500,000 sessions.
+const ANSWER_BYTES: usize = 128 << 20;
 
 /// A connection to a running switch.
 #[derive(Clone, Debug)]
@@ -85,8 +87,79 @@ impl Client {
         Ok(Version { version: response.version, pid: response.pid })
     }
 
+    /// The document in force.
+    ///
+    /// # Errors
+    ///
+    /// When the switch does not answer in time, or refuses.
+    pub async fn document(&mut self) -> Result<Document, ClientError> {
+        let answer = within(&self.path, self.patience, self.switch.document(v1::DocumentRequest {})).await?;
+        Ok(answer.map_err(|status| self.refused(status))?.into_inner().into())
+    }
+
+    /// What `document`, the text of one, would change.
+    ///
+    /// # Errors
+    ///
+    /// When the switch does not answer in time, when the document is wrong or of no use to this switch, and when the
+    /// answer is not understood.
+    pub async fn plan(&mut self, document: String) -> Result<Plan, ClientError> {
+        let request = v1::PlanRequest { document };
+        let answer = within(&self.path, self.long(), self.switch.plan(request)).await?;
+        let response = answer.map_err(|status| self.refused(status))?.into_inner();
+        Plan::try_from(response).map_err(|source| ClientError::Malformed { path: self.path.clone(), source })
+    }
+
+    /// Puts `document`, the text of one, in force.
+    ///
+    /// # Errors
+    ///
+    /// When the switch does not answer in time, when the document is wrong or refused, and when the answer is not
+    /// understood.
+    pub async fn apply(&mut self, document: String) -> Result<Applied, ClientError> {
+        let request = v1::ApplyRequest { document };
+        let answer = within(&self.path, self.long(), self.switch.apply(request)).await?;
+        let response = answer.map_err(|status| self.refused(status))?.into_inner();
+        Applied::try_from(response)
+            .map_err(|source| ClientError::Malformed { path: self.path.clone(), source })
+    }
+
+    /// The sessions that `filter` means.
+    ///
+    /// # Errors
+    ///
+    /// When the switch does not answer in time, or refuses.
+    pub async fn sessions(&mut self, filter: &SessionFilter) -> Result<Sessions, ClientError> {
+        let request = v1::SessionsRequest::from(filter.clone());
+        let answer = within(&self.path, self.long(), self.switch.sessions(request)).await?;
+        Ok(answer.map_err(|status| self.refused(status))?.into_inner().into())
+    }
+
+    /// The rules of `tenant`, or of all where it is empty, with what they decided.
+    ///
+    /// # Errors
+    ///
+    /// When the switch does not answer in time, or refuses.
+    pub async fn rules(&mut self, tenant: &str) -> Result<Vec<RuleReport>, ClientError> {
+        let request = v1::RulesRequest { tenant: tenant.to_owned() };
+        let answer = within(&self.path, self.long(), self.switch.rules(request)).await?;
+        let response = answer.map_err(|status| self.refused(status))?.into_inner();
+        Ok(response.rules.into_iter().map(RuleReport::from).collect())
+    }
+
+    /// How long it waits for what takes a switch longer.
+    fn long(&self) -> Duration {
+        self.patience.max(LONG_PATIENCE)
+    }
+
     fn refused(&self, status: Status) -> ClientError {
-        ClientError::Answer { path: self.path.clone(), message: status.message().into() }
+        let (path, message) = (self.path.clone(), status.message().into());
+        match status.code() {
+            Code::InvalidArgument => ClientError::Wrong { path, message },
+            Code::FailedPrecondition => ClientError::Declined { path, message },
+            Code::Unimplemented => ClientError::Unknown { path },
+            _ => ClientError::Answer { path, message },
+        }
     }
 }
 
@@ -160,6 +233,28 @@ pub enum ClientError {
         path: PathBuf,
         /// What the switch said.
         message: String,
+    },
+    /// The document is wrong.
+    #[error("the switch at {path} finds the document wrong:\n{message}", path = path.display())]
+    Wrong {
+        /// The socket's path.
+        path: PathBuf,
+        /// All that is wrong with it, a line each.
+        message: String,
+    },
+    /// The switch does not take the document.
+    #[error("refused, and nothing has changed: {message}")]
+    Declined {
+        /// The socket's path.
+        path: PathBuf,
+        /// Why not.
+        message: String,
+    },
+    /// The switch is of a version that does not know the question.
+    #[error("the switch at {path} is of an older version and cannot answer that; start it anew", path = path.display())]
+    Unknown {
+        /// The socket's path.
+        path: PathBuf,
     },
     /// The answer is of a version that this program does not understand.
     #[error("the answer of the switch at {path} is not understood: {source}; use the `weft` of its version",

@@ -160,6 +160,8 @@ macro_rules! same_variants {
     };
 }
 
+mod change;
+
 same_fields_and_enum!(
     PortReport, Port, kind: PortKind,
     name, attach, worker, mac, mtu, link_up, rx, rx_bytes, tx, tx_bytes, drops

@@ -1,7 +1,7 @@
 //! The API of a running switch: gRPC on a unix socket that only its owner may open.
 //!
-//! [`serve`] answers from a [`ReportSource`]; [`Client`] asks. The messages (`proto/weft/v1/switch.proto`)
-//! mirror [`Report`](crate::report::Report) field by field.
+//! [`serve`] answers clients through a [`Handle`], which asks the control loop; [`Client`] asks. The messages
+//! (`proto/weft/v1/switch.proto`) mirror what is in [`report`](crate::report) field by field.
 
 mod client;
 mod convert;
@@ -10,9 +10,7 @@ mod socket;
 
 pub use client::{Client, ClientError, Version};
 pub use convert::Malformed;
-pub use server::{
-    ReportHandle, ReportRequests, ReportSource, ServeError, SourceError, report_channel, serve,
-};
+pub use server::{Answer, Handle, Proposal, Request, RequestError, Requests, ServeError, channel, serve};
 pub use socket::{Socket, SocketError};
 
 /// What the compiler of the API's description makes of it.

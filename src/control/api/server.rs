@@ -2,26 +2,34 @@
 
 use std::future::Future;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::wrappers::UnixListenerStream;
-use tonic::{Request, Response, Status};
+use tonic::{Response, Status};
 
 use super::Socket;
 use super::v1;
-use crate::report::Report;
+use crate::config::{self, Fabric};
+use crate::report::{Applied, Document, Plan, Report, RuleReport, SessionFilter, Sessions};
 
-/// How long a switch may take to make a report; less than what a client waits.
+/// How long a switch may take to tell how it stands; less than what a client waits.
 const REPORT_TIME: Duration = Duration::from_secs(4);
+/// How long it may take to go through all sessions and rules, or to take up a document; less than what a client waits.
+const CHANGE_TIME: Duration = Duration::from_secs(100);
 /// How long clients may take to go after the end was called.
 const GRACE: Duration = Duration::from_secs(1);
-/// How many clients may wait for a report at once.
+/// How many clients may wait for an answer at once.
 const QUEUE: usize = 16;
+/// The largest request: the largest document, and what is round it.
+const REQUEST_BYTES: usize = (32 << 20) + (64 << 10);
 
-/// Answers clients on `socket` from `source` until `shutdown` completes. The socket's file goes with it.
+/// The longest error: it travels in a header.
+const MESSAGE_BYTES: usize = 4000;
+
+/// Answers clients on `socket` through `handle` until `shutdown` completes. The socket's file goes with it.
 ///
 /// Made for a runtime of one thread (tokio's current-thread one), which is all that it needs.
 ///
@@ -30,7 +38,7 @@ const QUEUE: usize = 16;
 /// When the socket cannot be listened on.
 pub async fn serve(
     socket: Socket,
-    source: impl ReportSource,
+    handle: Handle,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let incoming = UnixListenerStream::new(UnixListener::from_std(socket.listener()?)?);
@@ -39,7 +47,8 @@ pub async fn serve(
         shutdown.await;
         drop(end);
     };
-    let service = v1::switch_server::SwitchServer::new(Service { source });
+    let service = v1::switch_server::SwitchServer::new(Service { handle });
+    let service = service.max_decoding_message_size(REQUEST_BYTES);
     let server =
         tonic::transport::Server::builder().serve_with_incoming_shutdown(service, incoming, until_shutdown);
     let out_of_patience = async {
@@ -54,46 +63,87 @@ pub async fn serve(
     Ok(())
 }
 
-/// Where reports come from.
-pub trait ReportSource: Clone + Send + Sync + 'static {
-    /// A report of this moment.
-    fn report(&self) -> impl Future<Output = Result<Report, SourceError>> + Send;
-}
-
-/// A way to ask the control loop for reports, and the loop's end of it.
-pub fn report_channel() -> (ReportHandle, ReportRequests) {
+/// A way to ask the control loop, and the loop's end of it.
+pub fn channel() -> (Handle, Requests) {
     let (sender, receiver) = mpsc::channel(QUEUE);
-    (ReportHandle { requests: sender, patience: REPORT_TIME }, receiver)
+    (Handle { requests: sender, patience: None }, receiver)
 }
 
-/// Asks the control loop for a report, and waits for it for a bounded time.
+/// The requests that the control loop answers.
+pub type Requests = mpsc::Receiver<Request>;
+
+/// What is asked of the control loop, with where the answer goes. One that is dropped tells the client that the switch
+/// is stopping.
+#[derive(Debug)]
+pub enum Request {
+    /// How the switch stands.
+    Report(Answer<Report>),
+    /// The document in force.
+    Document(Answer<Document>),
+    /// What a document would change.
+    Plan(Box<Proposal>, Answer<Plan>),
+    /// To put a document in force.
+    Apply(Box<Proposal>, Answer<Applied>),
+    /// The sessions that are meant.
+    Sessions(Box<SessionFilter>, Answer<Sessions>),
+    /// The rules of a tenant; of all where it is empty.
+    Rules(String, Answer<Vec<RuleReport>>),
+}
+
+/// Where the control loop sends an answer, or why there is none.
+pub type Answer<T> = oneshot::Sender<Result<T, RequestError>>;
+
+/// A document that was read.
+#[derive(Debug)]
+pub struct Proposal {
+    /// Its text.
+    pub text: String,
+    /// What it describes.
+    pub fabric: Fabric,
+    /// How long it took to read.
+    pub read: Duration,
+}
+
+/// Asks the control loop, and waits for it for a bounded time.
 #[derive(Clone, Debug)]
-pub struct ReportHandle {
-    requests: mpsc::Sender<ReportAnswer>,
-    patience: Duration,
+pub struct Handle {
+    requests: mpsc::Sender<Request>,
+    /// In tests: how long an answer may take.
+    patience: Option<Duration>,
 }
 
-/// Where the control loop sends a report, or why there is none.
-pub type ReportAnswer = oneshot::Sender<Result<Report, SourceError>>;
-
-/// The requests that the control loop answers, each by sending a report. A sender that is dropped tells the
-/// client that the switch is stopping.
-pub type ReportRequests = mpsc::Receiver<ReportAnswer>;
-
-impl ReportSource for ReportHandle {
-    async fn report(&self) -> Result<Report, SourceError> {
-        let (answer, report) = oneshot::channel();
+impl Handle {
+    async fn ask<T>(
+        &self,
+        patience: Duration,
+        request: impl FnOnce(Answer<T>) -> Request,
+    ) -> Result<T, RequestError> {
+        let (answer, answered) = oneshot::channel();
         let ask = async {
-            self.requests.send(answer).await.map_err(|_| SourceError::Stopping)?;
-            report.await.map_err(|_| SourceError::Stopping)?
+            self.requests.send(request(answer)).await.map_err(|_| RequestError::Stopping)?;
+            answered.await.map_err(|_| RequestError::Stopping)?
         };
-        tokio::time::timeout(self.patience, ask).await.map_err(|_| SourceError::Late(self.patience))?
+        let patience = self.patience.unwrap_or(patience);
+        tokio::time::timeout(patience, ask).await.map_err(|_| RequestError::Late(patience))?
     }
 }
 
-/// Why there is no report.
+/// Reads a document on another thread: a large one takes a second, and the control thread has other things to do.
+async fn proposal(text: String) -> Result<Box<Proposal>, RequestError> {
+    let start = Instant::now();
+    let read = tokio::task::spawn_blocking(move || {
+        let fabric = config::parse("the document", &text)?;
+        Ok(Box::new(Proposal { text, fabric, read: start.elapsed() }))
+    });
+    match read.await {
+        Ok(read) => read.map_err(|found: config::Diagnostics| RequestError::Wrong(found.to_string())),
+        Err(panic) => Err(RequestError::Broken(format!("the document was not read: {panic}"))),
+    }
+}
+
+/// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum SourceError {
+pub enum RequestError {
     /// The control loop takes no requests any more.
     #[error("the switch is stopping")]
     Stopping,
@@ -101,8 +151,31 @@ pub enum SourceError {
     #[error("{0}")]
     Broken(String),
     /// The control loop did not answer in time.
-    #[error("the switch made no report within {0:?}: its control thread is busy or stuck")]
+    #[error("the switch gave no answer within {0:?}: its control thread is busy or stuck")]
     Late(Duration),
+    /// The document is wrong, wherever it would be used.
+    #[error("{0}")]
+    Wrong(String),
+    /// The switch does not take the document.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<RequestError> for Status {
+    fn from(error: RequestError) -> Self {
+        let mut message = error.to_string();
+        if message.len() > MESSAGE_BYTES {
+            message.truncate(message.floor_char_boundary(MESSAGE_BYTES));
+            message.push_str(" ... and more");
+        }
+        match error {
+            RequestError::Stopping => Self::unavailable(message),
+            RequestError::Broken(_) => Self::internal(message),
+            RequestError::Late(_) => Self::deadline_exceeded(message),
+            RequestError::Wrong(_) => Self::invalid_argument(message),
+            RequestError::Refused(_) => Self::failed_precondition(message),
+        }
+    }
 }
 
 /// Why the API is not served.
@@ -116,26 +189,52 @@ pub enum ServeError {
     Server(#[from] tonic::transport::Error),
 }
 
-struct Service<S> {
-    source: S,
+struct Service {
+    handle: Handle,
 }
 
 #[tonic::async_trait]
-impl<S: ReportSource> v1::switch_server::Switch for Service<S> {
-    async fn report(&self, _: Request<v1::ReportRequest>) -> Result<Response<v1::ReportResponse>, Status> {
-        let report = self.source.report().await.map_err(|error| match error {
-            SourceError::Stopping => Status::unavailable(error.to_string()),
-            SourceError::Broken(_) => Status::internal(error.to_string()),
-            SourceError::Late(_) => Status::deadline_exceeded(error.to_string()),
-        })?;
-        Ok(Response::new(report.into()))
+impl v1::switch_server::Switch for Service {
+    async fn report(&self, _: Asked<v1::ReportRequest>) -> Answered<v1::ReportResponse> {
+        Ok(Response::new(self.handle.ask(REPORT_TIME, Request::Report).await?.into()))
     }
 
-    async fn version(&self, _: Request<v1::VersionRequest>) -> Result<Response<v1::VersionResponse>, Status> {
+    async fn version(&self, _: Asked<v1::VersionRequest>) -> Answered<v1::VersionResponse> {
         let version = env!("CARGO_PKG_VERSION").into();
         Ok(Response::new(v1::VersionResponse { version, pid: std::process::id() }))
     }
+
+    async fn document(&self, _: Asked<v1::DocumentRequest>) -> Answered<v1::DocumentResponse> {
+        Ok(Response::new(self.handle.ask(REPORT_TIME, Request::Document).await?.into()))
+    }
+
+    async fn plan(&self, request: Asked<v1::PlanRequest>) -> Answered<v1::PlanResponse> {
+        let proposal = proposal(request.into_inner().document).await?;
+        let plan = self.handle.ask(CHANGE_TIME, |answer| Request::Plan(proposal, answer));
+        Ok(Response::new(plan.await?.into()))
+    }
+
+    async fn apply(&self, request: Asked<v1::ApplyRequest>) -> Answered<v1::ApplyResponse> {
+        let proposal = proposal(request.into_inner().document).await?;
+        let applied = self.handle.ask(CHANGE_TIME, |answer| Request::Apply(proposal, answer));
+        Ok(Response::new(applied.await?.into()))
+    }
+
+    async fn sessions(&self, request: Asked<v1::SessionsRequest>) -> Answered<v1::SessionsResponse> {
+        let filter = Box::new(request.into_inner().into());
+        let sessions = self.handle.ask(CHANGE_TIME, |answer| Request::Sessions(filter, answer));
+        Ok(Response::new(sessions.await?.into()))
+    }
+
+    async fn rules(&self, request: Asked<v1::RulesRequest>) -> Answered<v1::RulesResponse> {
+        let tenant = request.into_inner().tenant;
+        let rules = self.handle.ask(CHANGE_TIME, |answer| Request::Rules(tenant, answer)).await?;
+        Ok(Response::new(v1::RulesResponse { rules: rules.into_iter().map(Into::into).collect() }))
+    }
 }
+
+type Asked<T> = tonic::Request<T>;
+type Answered<T> = Result<Response<T>, Status>;
 
 #[cfg(test)]
 mod tests {
@@ -144,26 +243,53 @@ mod tests {
     use crate::report::samples;
     use crate::tenancy::{Tenancy, tenancy};
 
+    const DOCUMENT: &str = "fabric: { name: lab }\nhosts: [{ name: hv-a, vtep: 198.51.100.1 }]\n";
+
+    /// A control loop that knows the samples, and takes documents of a fabric that is not called `bad`.
+    async fn answer(mut requests: Requests) {
+        while let Some(request) = requests.recv().await {
+            match request {
+                Request::Report(answer) => drop(answer.send(Ok(samples::report()))),
+                Request::Document(answer) => drop(answer.send(Ok(samples::document()))),
+                Request::Plan(_, answer) => drop(answer.send(Ok(samples::plan()))),
+                Request::Apply(proposal, answer) => {
+                    let refused = proposal.fabric.name == "bad";
+                    let refused = refused.then(|| RequestError::Refused("not this one".into()));
+                    drop(answer.send(refused.map_or_else(|| Ok(samples::applied()), Err)));
+                }
+                Request::Sessions(filter, answer) => {
+                    assert_eq!(*filter, samples::filter());
+                    drop(answer.send(Ok(samples::sessions())));
+                }
+                Request::Rules(tenant, answer) => {
+                    assert_eq!(tenant, "blue");
+                    drop(answer.send(Ok(samples::rules())));
+                }
+            }
+        }
+    }
+
     #[tokio::test]
-    async fn a_client_reads_the_report_of_the_control_loop() {
+    async fn a_client_reads_what_the_control_loop_answers() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("api.sock");
-        let (handle, mut requests) = report_channel();
+        let (handle, requests) = channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(serve(Socket::bind(&path).unwrap(), handle, async {
             let _ = stopped.await;
         }));
-        tokio::spawn(async move {
-            while let Some(answer) = requests.recv().await {
-                answer.send(Ok(samples::report())).unwrap();
-            }
-        });
+        tokio::spawn(answer(requests));
 
         let mut client = Client::connect(&path).await.unwrap();
         assert_eq!(client.report().await.unwrap(), samples::report());
         assert_eq!(client.report().await.unwrap(), samples::report());
         let version = client.version().await.unwrap();
         assert_eq!((version.version.as_str(), version.pid), (env!("CARGO_PKG_VERSION"), std::process::id()));
+        assert_eq!(client.document().await.unwrap(), samples::document());
+        assert_eq!(client.plan(DOCUMENT.to_owned()).await.unwrap(), samples::plan());
+        assert_eq!(client.apply(DOCUMENT.to_owned()).await.unwrap(), samples::applied());
+        assert_eq!(client.sessions(&samples::filter()).await.unwrap(), samples::sessions());
+        assert_eq!(client.rules("blue").await.unwrap(), samples::rules());
 
         stop.send(()).unwrap();
         server.await.unwrap().unwrap();
@@ -171,10 +297,37 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn documents_are_read_before_the_control_loop_gets_them_and_may_be_large() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("api.sock");
+        let (handle, requests) = channel();
+        tokio::spawn(serve(Socket::bind(&path).unwrap(), handle, std::future::pending()));
+        tokio::spawn(answer(requests));
+        let mut client = Client::connect(&path).await.unwrap();
+        let wrong = client.apply(DOCUMENT.replace("vtep", "vtap")).await.unwrap_err();
+        assert!(matches!(wrong, ClientError::Wrong { .. }), "{wrong}");
+        assert!(
+            wrong.to_string().contains("the document:2:23: error: host hv-a: unknown key `vtap`"),
+            "{wrong}"
+        );
+        let many = (0..2_000).fold(DOCUMENT.to_owned(), |text, n| format!("{text}junk{n}: 1\n"));
+        let wrong = client.plan(many).await.unwrap_err();
+        assert!(wrong.to_string().ends_with("... and more"), "{wrong}");
+        let refused = client.apply(DOCUMENT.replace("name: lab", "name: bad")).await.unwrap_err();
+        assert!(matches!(refused, ClientError::Declined { .. }), "{refused}");
+        assert!(refused.to_string().contains("not this one"), "{refused}");
+        // As large as a document may be, nearly all of it a comment.
+        let filler = format!("#{}\n", "x".repeat(1022));
+        let large = format!("{DOCUMENT}{}", filler.repeat((32 << 10) - 1));
+        assert!(large.len() > 31 << 20);
+        assert_eq!(client.plan(large).await.unwrap(), samples::plan());
+    }
+
+    #[tokio::test]
     async fn a_stopping_switch_says_so() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("api.sock");
-        let (handle, requests) = report_channel();
+        let (handle, requests) = channel();
         drop(requests);
         tokio::spawn(serve(Socket::bind(&path).unwrap(), handle, std::future::pending()));
         let error = Client::connect(&path).await.unwrap().report().await.unwrap_err();
@@ -184,16 +337,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_stuck_control_loop_is_waited_for_no_longer_than_it_may_take() {
-        let (handle, _requests) = report_channel();
-        let handle = ReportHandle { patience: Duration::from_millis(20), ..handle };
-        assert_eq!(handle.report().await, Err(SourceError::Late(handle.patience)));
+        let (handle, _requests) = channel();
+        let patience = Duration::from_millis(20);
+        let handle = Handle { patience: Some(patience), ..handle };
+        assert_eq!(handle.ask(REPORT_TIME, Request::Report).await, Err(RequestError::Late(patience)));
     }
 
     #[tokio::test]
     async fn a_client_that_stays_silent_does_not_hold_up_the_end() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("api.sock");
-        let (handle, _requests) = report_channel();
+        let (handle, _requests) = channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(serve(Socket::bind(&path).unwrap(), handle, async {
             let _ = stopped.await;

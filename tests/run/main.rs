@@ -3,6 +3,8 @@
 #![cfg(feature = "dpdk")]
 #![allow(clippy::unwrap_used)]
 
+mod change;
+
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::{PermissionsExt, chown};
