@@ -239,7 +239,7 @@ fn time(faults: &Faults, chance: &mut Noise) -> Duration {
 }
 
 /// The names of its two ends' devices.
-const ENDS: [&str; 2] = ["a", "b"];
+const ENDS: [&str; 2] = ["left", "right"];
 
 /// What the process says once it carries.
 const CARRIES: &str = "carries";

@@ -11,10 +11,14 @@ use testbed::{Lab, Result};
 use crate::root;
 
 pub fn trials() -> Vec<Trial> {
-    vec![root(
-        "policy: what is allowed passes with its replies, and nothing else does",
-        reach::what_is_allowed,
-    )]
+    vec![
+        root(
+            "policy: what is allowed passes with its replies, and nothing else does",
+            reach::what_is_allowed,
+        ),
+        root("policy: over bad wires nothing that is allowed is dropped", bad_wires::no_false_drop),
+        root("policy: ports are used again for the next connection", bad_wires::ports_used_again),
+    ]
 }
 
 /// How many packets a host has dropped for this reason, at this port or, with none given, at all.
