@@ -75,9 +75,23 @@ impl Host {
 
     /// `weft show WHAT --json`.
     pub fn show(&self, what: &str) -> Result<Value> {
-        let what_for = format!("weft show {what} on {}", self.name());
-        let text = self.command(&["show", what, "--json"])?.success(&what_for)?;
+        self.ask(&["show", what, "--json"])
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Result<Value> {
+        let what_for = format!("weft {} on {}", arguments.join(" "), self.name());
+        let text = self.command(arguments)?.success(&what_for)?;
         serde_json::from_str(&text).map_err(|error| Error::failed(format!("{what_for}: {error}"), text))
+    }
+
+    /// `weft apply DOCUMENT`. That it is refused is no error here.
+    pub fn apply(&self, document: &Path) -> Result<Output> {
+        self.command(&["apply", &document.display().to_string()])
+    }
+
+    /// `weft plan DOCUMENT --json`.
+    pub fn plan(&self, document: &Path) -> Result<Value> {
+        self.ask(&["plan", &document.display().to_string(), "--json"])
     }
 
     /// Stops it (`SIGTERM`) and returns the ledger that it closes with.

@@ -65,7 +65,8 @@ impl Underlay {
 #[derive(Debug)]
 pub struct Wiring {
     uplinks: Vec<Uplink>,
-    wires: Vec<BadWire>,
+    /// The bad ones among their wires, by host.
+    wires: Vec<(String, BadWire)>,
     /// Where the wires of [`Underlay::Veth`] meet.
     bridge: Option<Bridge>,
 }
@@ -88,13 +89,18 @@ impl Wiring {
             return Err(Error::failed(format!("{host} has no virtual wire"), ""));
         };
         let wire = bridge.impair(port, faults, dir)?;
-        self.wires.push(wire);
+        self.wires.push((host.to_owned(), wire));
         Ok(())
     }
 
+    /// Whether the wire of this host is a bad one.
+    pub fn is_impaired(&self, host: &str) -> bool {
+        self.wires.iter().any(|(name, _)| name == host)
+    }
+
     /// The bad wires, in the order they were made.
-    pub fn bad_wires(&self) -> &[BadWire] {
-        &self.wires
+    pub fn bad_wires(&self) -> impl Iterator<Item = &BadWire> {
+        self.wires.iter().map(|(_, wire)| wire)
     }
 
     fn bridged(hosts: &[&str]) -> Result<Self> {

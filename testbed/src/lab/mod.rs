@@ -7,6 +7,7 @@ mod spec;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,9 +61,7 @@ impl Lab {
         };
         let placed = spec.placed()?;
         lab.lay_wires(&spec, &placed)?;
-        let fabric = lab.dir.join("fabric.yaml");
-        let text = document::write(&spec, &placed, &lab.wiring);
-        fs::write(&fabric, text).doing(|| format!("writing {}", fabric.display()))?;
+        lab.write_document(&spec, &placed)?;
         lab.start_hosts(&spec)?;
         lab.start_peers(&spec, &placed)?;
         lab.start_machines(&placed)?;
@@ -141,6 +140,36 @@ impl Lab {
         host.wait_ready(START)
     }
 
+    /// Puts another description in force while all runs: policies, how sessions are kept, guests that come and guests that
+    /// go. Hosts stay as they are.
+    ///
+    /// # Errors
+    /// When a host refuses it; those before it in order have it in force then.
+    pub fn apply(&mut self, spec: &LabSpec) -> Result<()> {
+        let placed = spec.placed()?;
+        self.lay_wires(spec, &placed)?;
+        let document = self.write_document(spec, &placed)?;
+        for host in spec.switches() {
+            let applied = self.host(&host.name).apply(&document)?;
+            applied.success(&format!("weft apply on {}", host.name))?;
+        }
+        self.guests.retain(|name, _| placed.iter().any(|guest| guest.spec.name == *name));
+        self.start_machines(&placed)
+    }
+
+    /// The document in force, to be changed and tried.
+    pub fn document(&self) -> Result<String> {
+        let fabric = self.dir.join(DOCUMENT);
+        fs::read_to_string(&fabric).doing(|| format!("reading {}", fabric.display()))
+    }
+
+    fn write_document(&self, spec: &LabSpec, placed: &[Placed]) -> Result<PathBuf> {
+        let fabric = self.dir.join(DOCUMENT);
+        let text = document::write(spec, placed, &self.wiring);
+        fs::write(&fabric, text).doing(|| format!("writing {}", fabric.display()))?;
+        Ok(fabric)
+    }
+
     /// Stops every host and returns what each counted, by its name. Guests and peers stay, unconnected.
     ///
     /// The last started is the first stopped: it serves the underlay's socket, and DPDK 22.11 may abort
@@ -152,7 +181,7 @@ impl Lab {
 
     /// Cuts all bad wires and says what each did: hosts' first, then guests'.
     pub fn cut_wires(&self) -> Result<Vec<Carried>> {
-        self.wiring.bad_wires().iter().chain(&self.wires).map(BadWire::cut).collect()
+        self.wiring.bad_wires().chain(&self.wires).map(BadWire::cut).collect()
     }
 
     /// Where the wires meet, for captures; only with [`crate::Underlay::Veth`].
@@ -168,10 +197,11 @@ impl Lab {
     /// Gives a namespace to each host that needs one, and lays the wires of guests in namespaces.
     fn lay_wires(&mut self, spec: &LabSpec, placed: &[Placed]) -> Result<()> {
         for host in spec.switches() {
-            let guests = placed
-                .iter()
-                .filter(|guest| guest.spec.host == host.name && guest.spec.kind == GuestKind::Netns);
-            for guest in guests {
+            let here = |guest: &&Placed| guest.spec.host == host.name && guest.spec.kind == GuestKind::Netns;
+            for guest in placed.iter().filter(here) {
+                if self.guests.contains_key(&guest.spec.name) {
+                    continue;
+                }
                 let made = wire_up(guest, self.place(&host.name)?)?;
                 self.guests.insert(guest.spec.name.clone(), Guest::Netns(made));
                 if let Some(faults) = guest.spec.faults {
@@ -181,7 +211,7 @@ impl Lab {
                     self.wires.push(bad);
                 }
             }
-            if let Some(faults) = host.faults {
+            if let Some(faults) = host.faults.filter(|_| !self.wiring.is_impaired(&host.name)) {
                 self.wiring.impair(&host.name, faults, &self.dir)?;
             }
         }
@@ -208,7 +238,7 @@ impl Lab {
             let of_uplink = uplink.and_then(|uplink: &Uplink| uplink.namespace.as_ref());
             let namespace =
                 of_uplink.or_else(|| self.namespaces.get(&host.name)).map(|made| made.name().to_owned());
-            let fabric = self.dir.join("fabric.yaml");
+            let fabric = self.dir.join(DOCUMENT);
             let options = HostOptions {
                 name: host.name.clone(),
                 fabric,
@@ -252,6 +282,9 @@ impl Lab {
     fn start_machines(&mut self, placed: &[Placed]) -> Result<()> {
         let mut booting = Vec::new();
         for guest in placed.iter().filter(|guest| guest.spec.kind == GuestKind::Qemu) {
+            if self.guests.contains_key(&guest.spec.name) {
+                continue;
+            }
             let Some(host) = self.hosts.get(&guest.spec.host) else { continue };
             let nic = Nic {
                 mtu: guest.spec.mtu,
@@ -310,6 +343,9 @@ fn wire_up(guest: &Placed, host: &Namespace) -> Result<NetnsGuest> {
     }
     Ok(made)
 }
+
+/// The document's name in the lab's directory.
+const DOCUMENT: &str = "fabric.yaml";
 
 /// What guests may send so that it fits the underlay with 50 bytes of headers before it.
 pub const GUEST_MTU: u16 = UPLINK_MTU - 50;

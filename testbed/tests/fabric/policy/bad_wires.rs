@@ -7,9 +7,9 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::net::sockopt;
-use testbed::host::Ledger;
 use testbed::{Faults, GuestKind, GuestSpec, HostSpec, Lab, LabSpec, PolicySpec, Result, Underlay, wait_for};
 
+use super::assert_none_false;
 use super::traffic::{
     accept, at, connection, connection_from, exchange, kernel_counter, listener, listener_with, on, pair,
     read, receive, send, write,
@@ -21,21 +21,6 @@ const WEB: (&str, &str) = ("blue/web", "10.1.0.11");
 const FAR: (&str, &str) = ("blue/far", "10.1.0.12");
 /// On the same host, behind a bad wire of its own.
 const NEAR: (&str, &str) = ("blue/near", "10.1.0.13");
-
-/// Drops for these reasons would be of what is allowed. Not `fragment_orphan`: fragments that overtake the first of
-/// their datagram have nothing to follow yet.
-const FALSE: [&str; 10] = [
-    "policy_denied",
-    "tcp_flags",
-    "tcp_no_session",
-    "tcp_out_of_window",
-    "icmp_unsolicited",
-    "icmp_unrelated",
-    "fragment_length",
-    "fragment_excess",
-    "session_rate",
-    "session_quota",
-];
 
 pub fn no_false_drop() -> Result<()> {
     let lab = Lab::up(spec())?;
@@ -230,14 +215,6 @@ fn echoes(lab: &Lab) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn assert_none_false(ledgers: &std::collections::BTreeMap<String, Ledger>) {
-    for (host, ledger) in ledgers {
-        for reason in FALSE {
-            assert_eq!(ledger.drops(reason), 0, "{host}: {reason}: {ledger:?}");
-        }
-    }
 }
 
 /// Bytes of a transfer, each way.

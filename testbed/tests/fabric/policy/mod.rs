@@ -1,11 +1,16 @@
 //! Policy and sessions between real Linux guests on two hosts.
 
+mod apply;
 mod bad_wires;
 mod reach;
+mod streams;
 mod traffic;
+
+use std::collections::BTreeMap;
 
 use libtest_mimic::Trial;
 use serde_json::Value;
+use testbed::host::Ledger;
 use testbed::{Lab, Result};
 
 use crate::root;
@@ -18,6 +23,8 @@ pub fn trials() -> Vec<Trial> {
         ),
         root("policy: over bad wires nothing that is allowed is dropped", bad_wires::no_false_drop),
         root("policy: ports are used again for the next connection", bad_wires::ports_used_again),
+        root("policy: connections that stay allowed outlast every change", apply::what_is_kept),
+        root("policy: connections that are forbidden end, used or not", apply::what_is_forbidden),
     ]
 }
 
@@ -27,4 +34,34 @@ fn drops(lab: &Lab, host: &str, port: Option<&str>, reason: &str) -> Result<u64>
     let row = shown.as_array().into_iter().flatten().find(|row| row["reason"] == reason);
     let count = row.map(|row| port.map_or(&row["packets"], |port| &row["by_port"][port]));
     Ok(count.and_then(Value::as_u64).unwrap_or_default())
+}
+
+/// How many sessions a host has.
+fn sessions(lab: &Lab, host: &str, protocol: &str) -> Result<u64> {
+    let _ = protocol;
+    let plan = lab.host(host).plan(&lab.dir().join("fabric.yaml"))?;
+    Ok(plan["sessions"]["examined"].as_u64().unwrap_or(u64::MAX))
+}
+
+/// Drops for these reasons would be of what is allowed. Not `fragment_orphan`: fragments that overtake the first of
+/// their datagram have nothing to follow yet.
+const FALSE: [&str; 10] = [
+    "policy_denied",
+    "tcp_flags",
+    "tcp_no_session",
+    "tcp_out_of_window",
+    "icmp_unsolicited",
+    "icmp_unrelated",
+    "fragment_length",
+    "fragment_excess",
+    "session_rate",
+    "session_quota",
+];
+
+fn assert_none_false(ledgers: &BTreeMap<String, Ledger>) {
+    for (host, ledger) in ledgers {
+        for reason in FALSE {
+            assert_eq!(ledger.drops(reason), 0, "{host}: {reason}: {ledger:?}");
+        }
+    }
 }
