@@ -179,7 +179,7 @@ impl<K: Numbered> Keys<K> {
             // A linear congruential generator (Knuth's MMIX), its high bits scaled to the range.
             self.state =
                 self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let n = (self.state >> 32) * u64::from(self.count) >> 32;
+            let n = ((self.state >> 32) * u64::from(self.count)) >> 32;
             *key = K::numbered(self.first + n as u32);
         }
         &self.burst

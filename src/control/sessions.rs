@@ -52,7 +52,7 @@ impl<'a> View<'a> {
         let (protocol, state) = (protocol(record.protocol), record.state.name());
         let means = |wanted: &str, value: &str| wanted.is_empty() || wanted == value;
         let address: Option<IpAddr> = filter.address.parse().ok();
-        let at_address = address.is_none_or(|address| [record.from.0, record.to.0].contains(&address));
+        let at_address = address.is_none_or(|address| [record.from.0, record.to].contains(&address));
         if !(means(&filter.tenant, tenant)
             && means(&filter.endpoint, endpoint)
             && means(&filter.protocol, &protocol)
@@ -73,8 +73,8 @@ impl<'a> View<'a> {
             protocol,
             from: record.from.0.to_string(),
             from_port: record.from.1.into(),
-            to: record.to.0.to_string(),
-            to_port: record.to.1.into(),
+            to: record.to.to_string(),
+            to_port: record.service.into(),
             state: state.to_owned(),
             endpoint: endpoint.to_owned(),
             worker: worker as u32,
@@ -192,7 +192,7 @@ impl<'a> Judge<'a> {
         let question = Question {
             vni: record.vni,
             from: record.from.0,
-            to: record.to.0,
+            to: record.to,
             protocol: record.protocol,
             port: record.service,
         };
@@ -246,7 +246,7 @@ impl<'a> Judge<'a> {
             tenant: self.old.fabric.tenants[tenant].name.to_string(),
             protocol: protocol(record.protocol),
             from: end(record.protocol, record.from),
-            to: end(record.protocol, record.to),
+            to: end(record.protocol, (record.to, record.service)),
             state: record.state.name().to_owned(),
             old,
             new,

@@ -43,11 +43,11 @@ pub struct SessionReport {
     pub protocol: String,
     /// Who opened it.
     pub from: String,
-    /// The port that it was opened from, or what its protocol has instead.
+    /// The port that it was opened from; of an ICMP query its identifier; else 0.
     pub from_port: u32,
     /// Who it was opened to.
     pub to: String,
-    /// The port that it was opened to, or what its protocol has instead.
+    /// The port that it was opened to; of ICMP the type (times 256) and code; else 0.
     pub to_port: u32,
     /// Its state.
     pub state: String,

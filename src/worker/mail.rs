@@ -120,11 +120,12 @@ pub struct SessionRecord {
     pub vni: Vni,
     /// The protocol (IANA number).
     pub protocol: u8,
-    /// Who opened it, with the port that it was opened from.
+    /// Who opened it, with the port that it was opened from; of an ICMP query its identifier, of others 0.
     pub from: (IpAddr, u16),
-    /// Who it was opened to, with the port.
-    pub to: (IpAddr, u16),
-    /// What a rule's service is compared with: the port that it was opened to, or the ICMP type and code.
+    /// Who it was opened to.
+    pub to: IpAddr,
+    /// What a rule's service is compared with: the port that it was opened to, or the ICMP type (high byte) and code;
+    /// of other protocols 0.
     pub service: u16,
     /// Whose it counts as.
     pub port: PortId,
@@ -228,6 +229,8 @@ pub struct Work {
     pub received_over: u64,
     /// How many times it slept.
     pub sleeps: u64,
+    /// Decisions of policy that were not told for there were too many.
+    pub log_lost: u64,
     /// The configuration it works by.
     pub epoch: u64,
 }

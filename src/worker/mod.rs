@@ -3,10 +3,12 @@
 //! It shares nothing. What it needs comes by mail between two bursts, and what it knows goes back the same way.
 
 mod clock;
+mod log;
 mod mail;
 mod outputs;
 mod pace;
 mod port;
+mod sessions;
 
 use std::sync::Arc;
 use std::thread;
@@ -16,6 +18,7 @@ use weft_pipelines::snapshot::PortKind;
 use weft_pipelines::{BURST, Frame, HopId, Plane, PortId, Reason, Snapshot, WorkerId};
 
 pub use clock::Clock;
+pub use log::{Decisions, Log};
 pub use mail::{
     Mail, Mailbox, Neighbor, NewPort, Preparation, Reply, Retired, RulePage, SessionCursor, SessionPage,
     SessionRecord, Standing, Work,
@@ -134,8 +137,10 @@ impl<F: Frame> Round<F> {
                     self.worker.mailbox.answer(Reply::Rules(page));
                 }
                 Mail::Sessions(mut page) => {
-                    page.cursor = SessionCursor::End;
-                    self.worker.mailbox.answer(Reply::Sessions(page));
+                    let Worker { snapshot, clock, mailbox, .. } = &self.worker;
+                    let now = clock.tick(clock.cycles());
+                    sessions::write(&mut self.plane.sessions, snapshot, now, &mut page);
+                    mailbox.answer(Reply::Sessions(page));
                 }
                 Mail::Finish => self.receiving = false,
                 Mail::End => return false,
@@ -176,8 +181,12 @@ impl<F: Frame> Round<F> {
         let outputs = &self.worker.outputs;
         standing.counters.copy_from(&self.plane.counters);
         standing.counters.merge(&outputs.counters);
-        standing.work =
-            Work { handed_over: outputs.handed_over, epoch: self.worker.snapshot.epoch.0, ..self.work };
+        standing.work = Work {
+            handed_over: outputs.handed_over,
+            log_lost: outputs.log.lost,
+            epoch: self.worker.snapshot.epoch.0,
+            ..self.work
+        };
         let now = self.worker.clock.tick(self.worker.clock.cycles());
         let neighbors = &self.plane.neighbors;
         for (hop, neighbor) in standing.neighbors.iter_mut().enumerate().take(neighbors.len()) {

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 use rtrb::{Consumer, Producer, RingBuffer};
 use weft_pipelines::counters::Sizes;
+use weft_pipelines::sink::Decided;
 use weft_pipelines::snapshot::{self, PortKind};
 use weft_pipelines::stages::account;
 use weft_pipelines::{BURST, Burst, Counters, Frame, Handed, PortId, Reason, Sink, Snapshot, WorkerId};
 
+use super::log::Log;
 use super::port::{Pool, Transmit};
 
 /// Packets that fit a ring between two workers.
@@ -53,6 +55,8 @@ pub struct Outputs<F> {
     pub counters: Counters,
     /// Packets given to other workers.
     pub handed_over: u64,
+    /// What policy decided.
+    pub log: Log,
 }
 
 struct Output<F> {
@@ -84,6 +88,7 @@ impl<F: Frame> Outputs<F> {
             pool,
             trash: Burst::new(),
             handed_over: 0,
+            log: Log::default(),
         }
     }
 
@@ -209,6 +214,12 @@ impl<F: Frame> Sink<F> for Outputs<F> {
         ring.pending.push(handed);
         if ring.pending.is_full() {
             self.flush_ring(worker.index());
+        }
+    }
+
+    fn decided(&mut self, decided: &Decided, log: bool) {
+        if log {
+            self.log.tell(decided);
         }
     }
 

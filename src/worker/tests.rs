@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use weft_pipelines::counters::{RuleCounters, Traffic};
 use weft_pipelines::flow::Secret;
+use weft_pipelines::flow::State;
 use weft_pipelines::{Burst, Counters, Epoch, Handed, Mac, Snapshot, TestFrame};
 
 use super::*;
@@ -472,4 +473,63 @@ fn what_rules_decided_is_told_by_pages() {
         assert_eq!(page.counters.iter().filter(|row| row.hits == 0).count(), expected);
     }
     host.end(0);
+}
+
+#[test]
+fn sessions_are_told_by_pages_with_the_rules_of_this_moment() {
+    let rules = |names: &str| {
+        DOCUMENT.replace(
+            "    endpoints:",
+            &format!("    policy: {{ default: deny, rules: [{names}] }}\n    endpoints:"),
+        )
+    };
+    let ping = "{ name: other, from: any, to: any, allow: [tcp] }";
+    let udp = "{ name: udp, from: any, to: any, allow: [udp/9] }";
+    let mut host = Host::start(1);
+    let first = compile_after(&rules(udp), 1, Some(&host.compiled));
+    let slot = first.policies[0].rules.rules[0].slot;
+    host.change(first);
+    (0..5).for_each(|number| host.send(1, 2, number));
+    host.send(2, 3, 0);
+    until("all to arrive", || (host.wires[2].count() == 5 && host.wires[3].count() == 1).then_some(()));
+    let told = |host: &Host| {
+        let (mut cursor, mut records) = (SessionCursor::START, Vec::new());
+        while cursor != SessionCursor::End {
+            // A page of one: all of them are met all the same.
+            let page = SessionPage { asked: 3, cursor, records: Vec::with_capacity(1) };
+            post(&host.mailboxes[0], Mail::Sessions(Box::new(page)));
+            let page = until("the page", || match host.mailboxes[0].reply() {
+                Some(Reply::Sessions(page)) => Some(page),
+                _ => None,
+            });
+            assert_eq!(page.asked, 3);
+            cursor = page.cursor;
+            records.extend(page.records);
+        }
+        records.sort_by_key(|record: &SessionRecord| record.from);
+        records
+    };
+    let records = told(&host);
+    let ends: Vec<_> = records.iter().map(|r| (r.from.0.to_string(), r.from.1, r.to.to_string())).collect();
+    assert_eq!(
+        ends,
+        [("10.1.0.1".into(), 12_345, "10.1.0.2".into()), ("10.1.0.2".into(), 12_345, "10.1.0.3".into())]
+    );
+    let one = &records[0];
+    assert_eq!((one.vni.value(), one.protocol, one.service, one.port), (1001, 17, 9, PortId(1)));
+    assert_eq!((one.state, one.traffic[0].packets, one.traffic[1].packets), (State::UdpNew, 5, 0));
+    assert_eq!((one.rule, one.would_rule, one.would_deny), (slot, slot, false));
+
+    // The same rule stands elsewhere: the counter is the same, also before the session was decided again.
+    let document = rules(&format!("{ping}, {udp}"));
+    let fabric = config::parse("test", &document).unwrap();
+    let before = config::parse("test", &rules(udp)).unwrap();
+    let previous = Some(Previous { fabric: &before, compiled: &host.compiled });
+    let mac = [Mac([2, 0, 0, 0, 9, 1])];
+    let index = fabric.host("here").unwrap();
+    let second = compile::compile(&fabric, index, &mac, 1, Epoch(3), previous).unwrap();
+    assert_eq!(second.policies[0].rules.rules[1].slot, slot);
+    host.change(second);
+    assert!(told(&host).iter().all(|record| record.rule == slot));
+    host.end(6);
 }

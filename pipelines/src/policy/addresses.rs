@@ -5,7 +5,7 @@
 //! groups of the shorter ones.
 
 use core::hash::BuildHasherDefault;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::collections::HashMap;
 use std::hash::DefaultHasher;
 
@@ -23,10 +23,10 @@ const NOWHERE: Class = 0;
 /// All addresses, each with its class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Addresses {
-    endpoints_v4: Table<u64>,
-    endpoints_v6: Table<(u32, u128)>,
+    endpoints_v4: Table<u64, 5>,
+    endpoints_v6: Table<[u64; 3], 2>,
     networks_v4: Ranges<u32, 16>,
-    networks_v6: Ranges<u128, 4>,
+    networks_v6: Ranges<u128, 8>,
     /// The groups of each class, in order.
     pub classes: Sets,
 }
@@ -40,17 +40,15 @@ impl Addresses {
         let networks_v4 = Ranges::new(&cuts(&v4, u32::MAX.into(), &mut classes), u32::MAX);
         let networks_v6 = Ranges::new(&cuts(&v6, u128::MAX, &mut classes), u128::MAX);
         let (mut endpoints_v4, mut endpoints_v6) = (Vec::new(), Vec::new());
-        for member in members {
-            match member.address {
+        for Member { vni, address, groups } in members {
+            match address {
                 IpAddr::V4(address) => {
-                    let around = networks_v4.find(address.to_bits());
-                    let class = classes.union(around, &member.groups);
-                    endpoints_v4.push((key_v4(member.vni, address.to_bits()), class));
+                    let class = classes.union(networks_v4.find(address.to_bits()), groups);
+                    endpoints_v4.push((key_v4(*vni, *address), class));
                 }
                 IpAddr::V6(address) => {
-                    let around = networks_v6.find(address.to_bits());
-                    let class = classes.union(around, &member.groups);
-                    endpoints_v6.push(((member.vni.value(), address.to_bits()), class));
+                    let class = classes.union(networks_v6.find(address.to_bits()), groups);
+                    endpoints_v6.push((key_v6(*vni, *address), class));
                 }
             }
         }
@@ -66,17 +64,17 @@ impl Addresses {
     /// The class of an address in a segment.
     #[inline(always)]
     pub fn class(&self, vni: Vni, address: IpAddr) -> Class {
-        let found = match address {
-            IpAddr::V4(address) => {
-                let address = address.to_bits();
-                self.endpoints_v4.find(key_v4(vni, address)).or_else(|| self.networks_v4.find(address))
-            }
-            IpAddr::V6(address) => {
-                let address = address.to_bits();
-                self.endpoints_v6.find((vni.value(), address)).or_else(|| self.networks_v6.find(address))
-            }
-        };
-        found.unwrap_or(NOWHERE)
+        // Who is found nowhere has no groups; nor have any networks that contain an endpoint of class 0.
+        match address {
+            IpAddr::V4(address) => match self.endpoints_v4.find(key_v4(vni, address)) {
+                NOWHERE => self.networks_v4.find(address.to_bits()),
+                class => class,
+            },
+            IpAddr::V6(address) => match self.endpoints_v6.find(key_v6(vni, address)) {
+                NOWHERE => self.networks_v6.find(address.to_bits()),
+                class => class,
+            },
+        }
     }
 
     /// The bytes that it takes.
@@ -96,8 +94,14 @@ impl Default for Addresses {
 }
 
 #[inline(always)]
-fn key_v4(vni: Vni, address: u32) -> u64 {
-    u64::from(vni.value()) << 32 | u64::from(address)
+fn key_v4(vni: Vni, address: Ipv4Addr) -> u64 {
+    u64::from(vni.value()) << 32 | u64::from(address.to_bits())
+}
+
+#[inline(always)]
+fn key_v6(vni: Vni, address: Ipv6Addr) -> [u64; 3] {
+    let address = address.to_bits();
+    [vni.value().into(), (address >> 64) as u64, address as u64]
 }
 
 /// The first and last address of a network, and its group.
@@ -129,7 +133,7 @@ fn cuts(spans: &[Span], largest: u128, classes: &mut Interner) -> Vec<Cut> {
     for same in spans.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
         let (first, last, _) = same[0];
         leave(&mut around, &mut cuts, first);
-        let outer = around.last().map(|(_, class)| *class);
+        let outer = around.last().map_or(NOWHERE, |(_, class)| *class);
         let groups: Vec<_> = same.iter().map(|(_, _, group)| *group).collect();
         let class = classes.union(outer, &groups);
         cut(&mut cuts, first, class);
@@ -196,10 +200,10 @@ struct Interner {
 
 impl Interner {
     /// The class with the groups of `class` and these.
-    fn union(&mut self, class: Option<Class>, groups: &[GroupId]) -> Class {
+    fn union(&mut self, class: Class, groups: &[GroupId]) -> Class {
         let mut all = core::mem::take(&mut self.scratch);
         all.clear();
-        all.extend_from_slice(self.sets.of(class.unwrap_or(NOWHERE)));
+        all.extend_from_slice(self.sets.of(class));
         all.extend_from_slice(groups);
         all.sort_unstable();
         all.dedup();

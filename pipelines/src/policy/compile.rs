@@ -1,23 +1,22 @@
 //! Compiling: a policy from rules, and a new one from the old one and what has changed.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::addresses::Addresses;
-use super::cells::{Cells, Pair};
+use super::cells::{Cells, Moves, Pair};
 use super::compiled::{Counted, Policy};
 use super::diff::{Diff, diff};
 use super::paint::Painter;
 use super::pairs::{Ends, Pairs};
-use super::rules::{GroupId, Rule, Rules, Side};
+use super::rules::{Rule, Rules};
 
 impl Policy {
     /// Compiles rules.
     pub fn compile(rules: &Rules) -> Self {
         let (pairs, cells) = all_cells(&rules.rules);
-        let pairs = Pairs::new(pairs);
+        let pairs = Pairs::new(pairs, &cells.refs);
         let addresses = Addresses::new(&rules.members, &rules.networks);
-        let ends = Ends::new(&addresses.classes, &pairs);
+        let ends = Ends::new(&addresses.classes, &pairs, &cells.refs);
         Self::of(rules, addresses.into(), ends.into(), pairs.into(), cells.into())
     }
 
@@ -30,18 +29,27 @@ impl Policy {
             Addresses::new(&new.members, &new.networks).into()
         };
         let diff = diff(&old.rules, &new.rules);
-        let (pairs, cells) = if diff.changed.is_empty() {
-            (Arc::clone(&self.pairs), Arc::clone(&self.cells))
+        let (ends, pairs, cells) = if diff.changed.is_empty() {
+            (None, Arc::clone(&self.pairs), Arc::clone(&self.cells))
+        } else if diff.changed.len() > self.pairs.list.len() / 8 {
+            let (list, cells) = all_cells(&new.rules);
+            (None, Pairs::new(list, &cells.refs).into(), cells.into())
         } else {
-            let (pairs, cells) = self.changed_cells(&diff, &new.rules);
-            let same = pairs == self.pairs.list;
-            let pairs = if same { Arc::clone(&self.pairs) } else { Pairs::new(pairs).into() };
-            (pairs, cells.into())
+            let (list, cells, moves) = self.changed_cells(&diff, &new.rules);
+            if (&list, &cells.refs) == (&self.pairs.list, &self.cells.refs) {
+                (None, Arc::clone(&self.pairs), cells.into())
+            } else {
+                let pairs = self.pairs.changed(list, &cells.refs, &diff.changed, &moves);
+                let now = (&pairs, &*cells.refs);
+                let ends = self.ends.changed(&self.pairs, now, &diff.changed, &moves);
+                (ends, pairs.into(), cells.into())
+            }
         };
-        let ends = if Arc::ptr_eq(&addresses, &self.addresses) && Arc::ptr_eq(&pairs, &self.pairs) {
-            Arc::clone(&self.ends)
-        } else {
-            Ends::new(&addresses.classes, &pairs).into()
+        let same = Arc::ptr_eq(&addresses, &self.addresses);
+        let ends = match ends {
+            _ if same && Arc::ptr_eq(&pairs, &self.pairs) => Arc::clone(&self.ends),
+            Some(ends) if same => ends.into(),
+            _ => Ends::new(&addresses.classes, &pairs, &cells.refs).into(),
         };
         Self::of(new, addresses, ends, pairs, cells)
     }
@@ -53,17 +61,11 @@ impl Policy {
         pairs: Arc<Pairs>,
         cells: Arc<Cells>,
     ) -> Self {
-        let named = pairs.list.iter().flat_map(|pair| [pair.0, pair.1]).filter_map(|side| match side {
-            Side::Group(group) => Some(group),
-            Side::Any => None,
-        });
-        let groups: BTreeSet<GroupId> = named.chain(addresses.classes.iter().flatten().copied()).collect();
         Self {
             rules: rules.rules.iter().map(|rule| Counted { slot: rule.slot, log: rule.log }).collect(),
             default: Counted { slot: rules.default_slot, log: false },
             default_action: rules.default,
             default_audit: rules.default_audit,
-            groups: groups.len(),
             networks: rules.networks.len(),
             addresses,
             ends,
@@ -73,29 +75,26 @@ impl Policy {
     }
 
     /// The cells after a change: those of the pairs that changed are painted, all others only moved.
-    fn changed_cells(&self, diff: &Diff, rules: &[Rule]) -> (Vec<Pair>, Cells) {
+    fn changed_cells(&self, diff: &Diff, rules: &[Rule]) -> (Vec<Pair>, Cells, Moves) {
         let old = &self.pairs.list;
-        if diff.changed.len() > old.len() / 8 {
-            return all_cells(rules);
-        }
         let changed = by_pair(rules, |pair| diff.changed.binary_search(&pair).is_ok());
-        let mut painted = changed.chunk_by(|a, b| a.0 == b.0).peekable();
-        let (mut pairs, mut cells, mut painter) =
-            (Vec::with_capacity(old.len()), Cells::default(), Painter::default());
+        let mut of_changed = changed.chunk_by(|a, b| a.0 == b.0).peekable();
+        let (mut list, mut cells) = (Vec::with_capacity(old.len() + diff.changed.len()), Cells::default());
+        let (mut moves, mut painter) = (Moves::new(&self.cells), Painter::default());
         let mut done = 0;
         for pair in &diff.changed {
             let until = old.partition_point(|of| of < pair);
-            pairs.extend_from_slice(&old[done..until]);
-            cells.extend(&self.cells, done..until, &diff.places);
-            if let Some(rules_of_pair) = painted.next_if(|of| of[0].0 == *pair) {
-                pairs.push(*pair);
-                painter.paint(rules, rules_of_pair, &mut cells);
+            list.extend_from_slice(&old[done..until]);
+            cells.extend(&self.cells, done..until, &diff.places, &mut moves);
+            if let Some(of_pair) = of_changed.next_if(|of_pair| of_pair[0].0 == *pair) {
+                list.push(*pair);
+                painter.paint(rules, of_pair, &mut cells);
             }
             done = until + usize::from(old.get(until) == Some(pair));
         }
-        pairs.extend_from_slice(&old[done..]);
-        cells.extend(&self.cells, done..old.len(), &diff.places);
-        (pairs, cells)
+        list.extend_from_slice(&old[done..]);
+        cells.extend(&self.cells, done..old.len(), &diff.places, &mut moves);
+        (list, cells, moves)
     }
 }
 

@@ -1,11 +1,12 @@
 //! The compiled policy, and how it decides.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::addresses::Addresses;
-use super::cells::{Cells, Leaf, Mark, lane};
-use super::pairs::{Ends, FROM, Pairs, TO};
-use super::rules::{Action, Decision, Question};
+use super::cells::{CellRef, Cells, Key, Leaf, Mark, key};
+use super::pairs::{Ends, FROM, Few, Pairs, TO};
+use super::rules::{Action, Decision, Question, Side};
 
 /// A tenant's rules, compiled: it answers as [`linear::decide`](super::linear::decide) does, in bounded time.
 ///
@@ -18,8 +19,6 @@ pub struct Policy {
     pub(super) default: Counted,
     pub(super) default_action: Action,
     pub(super) default_audit: bool,
-    /// How many groups there are, and how many networks.
-    pub(super) groups: usize,
     pub(super) networks: usize,
     // Parts that a change does not touch are shared with the policy before it.
     pub(super) addresses: Arc<Addresses>,
@@ -98,7 +97,7 @@ impl Policy {
     pub fn size(&self) -> Size {
         Size {
             rules: self.rules.len(),
-            groups: self.groups,
+            groups: self.groups(),
             classes: self.addresses.classes.len(),
             networks: self.networks,
             cells: self.cells.len(),
@@ -111,23 +110,53 @@ impl Policy {
         }
     }
 
+    /// How many groups rules name or addresses are in.
+    fn groups(&self) -> usize {
+        let named = self.pairs.list.iter().flat_map(|pair| [pair.0, pair.1]).filter_map(|side| match side {
+            Side::Group(group) => Some(group),
+            Side::Any => None,
+        });
+        named.chain(self.addresses.classes.iter().flatten().copied()).collect::<BTreeSet<_>>().len()
+    }
+
     /// What the first of all rules that match say.
     #[inline]
     fn leaf(&self, question: &Question) -> Leaf {
-        let from = self.addresses.class(question.vni, question.from);
-        let to = self.addresses.class(question.vni, question.to);
-        let (from, to) = (self.ends.of(from, FROM), self.ends.of(to, TO));
-        let lane = lane(question.protocol);
-        let find = |cell, sofar| self.cells.find(cell, lane, question.port, sofar);
-        let mut leaf = find(self.pairs.any(), Leaf::NONE);
-        for end in from.clone().chain(to.clone()) {
-            leaf = find(end.any, leaf);
+        let key = key(question.protocol, question.port);
+        let find = |cell, sofar| self.cells.find(cell, key, sofar);
+        let from = self.ends.of(self.addresses.class(question.vni, question.from), FROM);
+        let to = self.ends.of(self.addresses.class(question.vni, question.to), TO);
+        let mut leaf = find(self.pairs.any, Leaf::NONE);
+        leaf = find(from.first.any, leaf);
+        leaf = find(to.first.any, leaf);
+        leaf = find(self.pair(from, to), leaf);
+        if from.len.max(to.len) > 1 {
+            leaf = self.more(from, to, key, leaf);
         }
-        for from in from {
-            for to in to.clone() {
-                if let Some(cell) = self.pairs.cell(from.group, to.group) {
-                    leaf = find(cell, leaf);
-                }
+        leaf
+    }
+
+    /// The cell of the first groups of both sides. If a side has none, its first is not meant.
+    #[inline(always)]
+    fn pair(&self, from: Few, to: Few) -> CellRef {
+        let cell = self.pairs.cell(from.first.group, to.first.group);
+        if (from.len != 0) & (to.len != 0) { cell } else { CellRef::EMPTY }
+    }
+
+    /// What is said besides where a side has several groups.
+    #[inline(never)]
+    fn more(&self, from: Few, to: Few, key: Key, mut leaf: Leaf) -> Leaf {
+        let (more_from, more_to) = (self.ends.more(from), self.ends.more(to));
+        for end in more_from {
+            leaf = self.cells.find(end.any, key, leaf);
+            let other = from.starting(*end);
+            leaf = self.cells.find(self.pair(other, to), key, leaf);
+        }
+        for end in more_to {
+            leaf = self.cells.find(end.any, key, leaf);
+            leaf = self.cells.find(self.pair(from, to.starting(*end)), key, leaf);
+            for other in more_from {
+                leaf = self.cells.find(self.pairs.cell(other.group, end.group), key, leaf);
             }
         }
         leaf

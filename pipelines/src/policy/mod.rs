@@ -14,6 +14,7 @@ mod lpm;
 mod paint;
 mod pairs;
 pub mod rules;
+mod search;
 mod table;
 #[cfg(test)]
 mod tests;

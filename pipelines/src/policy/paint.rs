@@ -4,22 +4,23 @@
 //! next unpainted one is (a union-find), so that painted places are passed in almost no time, however many rules
 //! lie on top of each other.
 
-use super::cells::{Cells, Interval, LANES, Leaf, Mark, OTHER, Pair, lanes};
-use super::rules::Rule;
+use core::ops::Range;
+
+use super::cells::{Cells, END, Interval, Key, Leaf, Mark, Pair, keys};
+use super::rules::{Rule, Service};
 
 /// The memory that painting needs, used again for every cell.
 #[derive(Debug, Default)]
 pub(super) struct Painter {
-    strokes: [Vec<Stroke>; LANES],
-    painted: [Vec<Interval>; LANES],
+    strokes: Vec<Stroke>,
     canvas: Canvas,
+    painted: Vec<Interval>,
 }
 
-/// What one service of a rule paints in a lane.
-#[derive(Clone, Copy, Debug)]
+/// What one service of a rule paints.
+#[derive(Clone, Debug)]
 struct Stroke {
-    first: u16,
-    last: u16,
+    keys: Range<Key>,
     mark: Mark,
     audit: bool,
 }
@@ -27,40 +28,45 @@ struct Stroke {
 impl Painter {
     /// Adds the cell of the rules at the places of a pair to `cells`.
     pub fn paint(&mut self, rules: &[Rule], of_pair: &[(Pair, u32)], cells: &mut Cells) {
-        self.strokes.iter_mut().for_each(Vec::clear);
-        let mut other = Leaf::NONE;
-        for &(_, place) in of_pair {
-            let rule = &rules[place as usize];
-            let mark = Mark::new(place, rule.action);
-            for (lane, first, last) in rule.services.iter().flat_map(lanes) {
-                if let Some(strokes) = self.strokes.get_mut(lane) {
-                    strokes.push(Stroke { first, last, mark, audit: rule.audit });
-                }
-                if lane == OTHER {
-                    let rule = if rule.audit { Mark::NONE } else { mark };
-                    other = other.min(Leaf { rule, would: mark });
-                }
-            }
-            // An enforced rule for everything hides all that come after it.
-            if other.rule != Mark::NONE {
+        self.strokes.clear();
+        for (_, place) in of_pair {
+            let rule = &rules[*place as usize];
+            let stroke = |service| Stroke {
+                keys: keys(service),
+                mark: Mark::new(*place, rule.action),
+                audit: rule.audit,
+            };
+            self.strokes.extend(rule.services.iter().map(stroke).filter(|stroke| !stroke.keys.is_empty()));
+            // It hides all that come after it.
+            if !rule.audit && rule.services.contains(&Service::Any) {
                 break;
             }
         }
-        let mut first = other.would;
-        for (strokes, painted) in self.strokes.iter().zip(&mut self.painted) {
-            painted.clear();
-            self.canvas.paint(strokes, painted);
-            first = strokes.first().map_or(first, |stroke| first.min(stroke.mark));
+        self.painted.clear();
+        match &*self.strokes {
+            [] => {}
+            [stroke] => self.painted.push(stroke.interval()),
+            strokes => self.canvas.paint(strokes, &mut self.painted),
         }
-        cells.push(&self.painted, other, first);
+        cells.push(&self.painted);
     }
 }
 
-/// A lane's ports, cut where a stroke starts or ends.
+impl Stroke {
+    fn interval(&self) -> Interval {
+        let rule = if self.audit { Mark::NONE } else { self.mark };
+        Interval { start: self.keys.start, end: self.keys.end, leaf: Leaf { rule, would: self.mark } }
+    }
+}
+
+/// For more strokes it is faster to take every key for a piece than to sort and to search.
+const MANY: usize = 8192;
+
+/// The keys, cut where a stroke starts or ends.
 #[derive(Debug, Default)]
 struct Canvas {
     /// Where the pieces start; the last one is past the last stroke.
-    starts: Vec<u32>,
+    starts: Vec<Key>,
     leaves: Vec<Leaf>,
     /// For each piece, one at or behind it before which all is painted, by enforced rules and by any.
     next_rule: Vec<u32>,
@@ -69,13 +75,9 @@ struct Canvas {
 
 impl Canvas {
     fn paint(&mut self, strokes: &[Stroke], painted: &mut Vec<Interval>) {
-        if let [stroke] = strokes {
-            painted.push(Interval { first: stroke.first, last: stroke.last, leaf: stroke.leaf() });
-            return;
-        }
         self.cut(strokes);
         for stroke in strokes {
-            let (from, to) = (self.piece(stroke.first.into()), self.piece(u32::from(stroke.last) + 1));
+            let (from, to) = (self.piece(stroke.keys.start), self.piece(stroke.keys.end));
             fill(&mut self.next_would, from, to, |piece| self.leaves[piece].would = stroke.mark);
             if !stroke.audit {
                 fill(&mut self.next_rule, from, to, |piece| self.leaves[piece].rule = stroke.mark);
@@ -87,9 +89,13 @@ impl Canvas {
     /// Cuts the canvas anew.
     fn cut(&mut self, strokes: &[Stroke]) {
         self.starts.clear();
-        self.starts.extend(strokes.iter().flat_map(|of| [of.first.into(), u32::from(of.last) + 1]));
-        self.starts.sort_unstable();
-        self.starts.dedup();
+        if strokes.len() > MANY {
+            self.starts.extend(0..=END);
+        } else {
+            self.starts.extend(strokes.iter().flat_map(|of| [of.keys.start, of.keys.end]));
+            self.starts.sort_unstable();
+            self.starts.dedup();
+        }
         let pieces = self.starts.len();
         self.leaves.clear();
         self.leaves.resize(pieces, Leaf::NONE);
@@ -100,30 +106,20 @@ impl Canvas {
     }
 
     /// The piece that starts at a place where a stroke starts or ends.
-    fn piece(&self, start: u32) -> u32 {
-        self.starts.partition_point(|of| *of < start) as u32
+    fn piece(&self, start: Key) -> u32 {
+        let every = self.starts.len() > END as usize;
+        if every { start as u32 } else { self.starts.partition_point(|of| *of < start) as u32 }
     }
 
     /// The intervals: neighbours of which the same is said are one.
     fn collect(&self, painted: &mut Vec<Interval>) {
         for (ends, leaf) in self.starts.windows(2).zip(&self.leaves) {
-            let (first, last) = (ends[0] as u16, (ends[1] - 1) as u16);
-            if *leaf == Leaf::NONE {
-                continue;
-            }
             match painted.last_mut() {
-                Some(before) if before.leaf == *leaf && u32::from(before.last) + 1 == ends[0] => {
-                    before.last = last
-                }
-                _ => painted.push(Interval { first, last, leaf: *leaf }),
+                _ if *leaf == Leaf::NONE => {}
+                Some(before) if before.leaf == *leaf && before.end == ends[0] => before.end = ends[1],
+                _ => painted.push(Interval { start: ends[0], end: ends[1], leaf: *leaf }),
             }
         }
-    }
-}
-
-impl Stroke {
-    fn leaf(&self) -> Leaf {
-        Leaf { rule: if self.audit { Mark::NONE } else { self.mark }, would: self.mark }
     }
 }
 

@@ -18,6 +18,7 @@ pub mod packets;
 pub mod policies;
 pub mod rules;
 pub mod sink;
+pub mod traffic;
 pub mod treadmill;
 
 pub use bed::Bed;

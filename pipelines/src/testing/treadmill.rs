@@ -1,5 +1,6 @@
 //! A worker that goes round and round with the same frames and never allocates: for benches.
 
+use core::time::Duration;
 use std::collections::VecDeque;
 
 use super::lab::Lab;
@@ -28,6 +29,8 @@ struct Buffer {
     start: u16,
     end: u16,
     first_end: u16,
+    /// Where it comes back to.
+    belt: u8,
     room: [u8; BUFFER],
 }
 
@@ -37,7 +40,7 @@ impl FixedFrame {
         let mut room = [0; BUFFER];
         let end = usize::from(HEADROOM) + packet.len();
         room[usize::from(HEADROOM)..end].copy_from_slice(packet);
-        Self(Box::new(Buffer { start: HEADROOM, end: end as u16, first_end: end as u16, room }))
+        Self(Box::new(Buffer { start: HEADROOM, end: end as u16, first_end: end as u16, belt: 0, room }))
     }
 
     /// Makes it what it was when it was new.
@@ -97,7 +100,16 @@ pub struct Belt {
 impl Belt {
     /// A belt with frames of these packets.
     pub fn new<P: AsRef<[u8]>>(packets: &[P]) -> Self {
-        Self { frames: packets.iter().map(|packet| FixedFrame::new(packet.as_ref())).collect(), sent: 0 }
+        Self::numbered(packets, 0)
+    }
+
+    fn numbered<P: AsRef<[u8]>>(packets: &[P], belt: usize) -> Self {
+        let frame = |packet: &P| {
+            let mut frame = FixedFrame::new(packet.as_ref());
+            frame.0.belt = belt as u8;
+            frame
+        };
+        Self { frames: packets.iter().map(frame).collect(), sent: 0 }
     }
 
     /// Fills the empty `burst`.
@@ -113,15 +125,26 @@ impl Belt {
     }
 }
 
-impl Sink<FixedFrame> for Belt {
+/// Several belts: a frame comes back to its own.
+#[derive(Debug, Default)]
+struct Belts(Vec<Belt>);
+
+impl Belts {
+    fn of(&mut self, frame: &FixedFrame) -> &mut Belt {
+        &mut self.0[usize::from(frame.0.belt)]
+    }
+}
+
+impl Sink<FixedFrame> for Belts {
     fn transmit(&mut self, _: PortId, frame: FixedFrame) {
-        self.sent += 1;
-        self.put_back(frame);
+        let belt = self.of(&frame);
+        belt.sent += 1;
+        belt.put_back(frame);
     }
 
     fn hand_over(&mut self, _: WorkerId, handed: Handed<FixedFrame>) {
         match handed {
-            Handed::Deliver(_, frame) | Handed::IntoTunnel(_, frame) => self.put_back(frame),
+            Handed::Deliver(_, frame) | Handed::IntoTunnel(_, frame) => self.discard(frame),
         }
     }
 
@@ -130,33 +153,67 @@ impl Sink<FixedFrame> for Belt {
     }
 
     fn discard(&mut self, frame: FixedFrame) {
-        self.put_back(frame);
+        self.of(&frame).put_back(frame);
     }
 }
 
-/// A host of a lab whose port receives the same packets over and over.
+/// A host of a lab whose ports receive the same packets over and over.
 #[derive(Debug)]
 pub struct Treadmill {
     /// What it has counted.
     pub plane: Plane<FixedFrame>,
-    /// Its packets.
-    pub belt: Belt,
     snapshot: Snapshot,
-    port: PortId,
+    /// By belt.
+    ports: Vec<PortId>,
+    belts: Belts,
+    now: Tick,
 }
 
 impl Treadmill {
     /// Host `index` of the default lab, whose `port` receives `packets`.
     pub fn new<P: AsRef<[u8]>>(index: usize, port: PortId, packets: &[P]) -> Self {
-        let snapshot = Lab::default().snapshot(index);
-        let plane = Plane::new(WorkerId(0), &snapshot, &Secret::from_seed(1));
-        Self { plane, snapshot, port, belt: Belt::new(packets) }
+        let mut treadmill = Self::of(&Lab::default(), index);
+        treadmill.receive(port, packets);
+        treadmill
     }
 
-    /// Takes one burst all the way. Returns how many packets it had.
+    /// Host `index` of `lab`, whose ports do not receive anything yet.
+    pub fn of(lab: &Lab, index: usize) -> Self {
+        let snapshot = lab.snapshot(index);
+        let plane = Plane::new(WorkerId(0), &snapshot, &Secret::from_seed(1));
+        Self { plane, snapshot, ports: Vec::new(), belts: Belts::default(), now: Tick(1) }
+    }
+
+    /// Lets `port` receive `packets` from now on. Returns the number of its belt.
+    pub fn receive<P: AsRef<[u8]>>(&mut self, port: PortId, packets: &[P]) -> usize {
+        let belt = self.ports.len();
+        self.ports.push(port);
+        self.belts.0.push(Belt::numbered(packets, belt));
+        belt
+    }
+
+    /// Takes one burst of the first belt all the way. Returns how many packets it had.
     pub fn burst(&mut self) -> usize {
+        self.turn(0, |_| {})
+    }
+
+    /// Takes one burst of a belt all the way; before, `dress` may change each packet.
+    pub fn turn(&mut self, belt: usize, mut dress: impl FnMut(&mut [u8])) -> usize {
         let mut burst = Burst::new();
-        self.belt.fill(&mut burst);
-        self.plane.from_port(&self.snapshot, self.port, Tick(0), &mut self.belt, |frames| *frames = burst)
+        self.belts.0[belt].fill(&mut burst);
+        burst.iter_mut().for_each(|frame| dress(frame.data_mut()));
+        let (port, now) = (self.ports[belt], self.now);
+        self.plane.from_port(&self.snapshot, port, now, &mut self.belts, |frames| *frames = burst)
+    }
+
+    /// Lets time pass, with what is due then.
+    pub fn wait(&mut self, time: Duration) {
+        self.now = self.now + time;
+        self.plane.tick(&self.snapshot, self.now, &mut self.belts);
+    }
+
+    /// How many packets of a belt were sent.
+    pub fn sent(&self, belt: usize) -> u64 {
+        self.belts.0[belt].sent
     }
 }

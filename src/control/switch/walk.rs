@@ -7,8 +7,10 @@ use crate::control::sessions::{self, View};
 use crate::report::{Document, RuleReport, SessionFilter, Sessions};
 use crate::worker::{Mail, Reply, RulePage, SessionCursor, SessionPage, SessionRecord};
 
-/// Sessions, or rules, that a worker is asked for at once: it tells of them between two bursts.
-const PAGE: usize = 2048;
+/// Sessions that a worker is asked for at once. It tells of them between two bursts, while packets wait.
+const SESSIONS: usize = 512;
+/// Rules likewise; to copy these takes less.
+const RULES: usize = 4096;
 
 impl Switch {
     /// The document in force.
@@ -57,7 +59,7 @@ impl Switch {
 
     async fn page(&self, worker: usize, cursor: SessionCursor) -> Result<Box<SessionPage>, Silent> {
         let asked = self.ask();
-        let page = SessionPage { asked, cursor, records: Vec::with_capacity(PAGE) };
+        let page = SessionPage { asked, cursor, records: Vec::with_capacity(SESSIONS) };
         self.send(worker, Mail::Sessions(Box::new(page)))?;
         let page = self.answer(worker, PATIENCE, |reply| match reply {
             Reply::Sessions(page) if page.asked == asked => Some(page),
@@ -74,8 +76,8 @@ impl Switch {
     pub async fn rules(&self, tenant: &str) -> Result<Vec<RuleReport>, Silent> {
         let mut sum = vec![RuleCounters::default(); self.compiled.snapshot.slots];
         for worker in 0..self.workers.len() {
-            for from in (0..sum.len()).step_by(PAGE) {
-                let (asked, len) = (self.ask(), PAGE.min(sum.len() - from));
+            for from in (0..sum.len()).step_by(RULES) {
+                let (asked, len) = (self.ask(), RULES.min(sum.len() - from));
                 let page = RulePage { asked, from, counters: vec![RuleCounters::default(); len] };
                 self.send(worker, Mail::Rules(Box::new(page)))?;
                 let page = self.answer(worker, PATIENCE, |reply| match reply {

@@ -356,6 +356,25 @@ mod tests {
         (0..hashes.len()).all(|of| place(of, &ways, &mut HashSet::new(), &mut rows))
     }
 
+    #[test]
+    fn a_place_is_found_as_long_as_there_is_one() {
+        // Fewer buckets than are looked at. They come to be all but full.
+        let mut buckets = empty(64);
+        let mut held = Vec::new();
+        for hash in hashes() {
+            held.push(hash);
+            if buckets.insert(hash, held.len() as u32) == Err(Crowded) {
+                break;
+            }
+        }
+        assert!(held.len() > 64 * LANES * 98 / 100, "{}", held.len());
+        assert!(!places(&buckets, &held));
+        held.pop();
+        for (index, hash) in (1..).zip(&held) {
+            assert!(buckets.candidates(*hash).any(|other| other == index));
+        }
+    }
+
     /// Hashes that often meet: few buckets, few tags.
     fn crowd() -> impl Strategy<Value = Hash> {
         (0u64..16, 0u64..6).prop_map(|(low, tag)| Hash(tag << 48 | low))

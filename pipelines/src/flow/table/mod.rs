@@ -361,9 +361,8 @@ impl<K: Key> Table<K> {
         let session = Session::new(key, opening, now);
         match self.sessions.get_mut(index as usize) {
             Some(place) => {
-                let link = &mut self.nodes[index as usize][WHEEL];
-                self.free = Some(link.next).filter(|next| *next != Link::ALONE.next);
-                *link = Link::ALONE;
+                let next = self.nodes[index as usize][WHEEL].next;
+                self.free = Some(next).filter(|next| *next != Link::ALONE.next);
                 *place = session;
             }
             // Within what was reserved: nothing allocates.

@@ -12,10 +12,10 @@ const SPAN_SHIFT: u32 = 29;
 /// How many chains there are. All sessions are looked at within that many spans (9 min).
 const SPANS: u64 = 1024;
 
-/// The time of one chain, in nanoseconds: a session ends no later than that after its deadline, if the table is aged
-/// as often.
+/// The time of one chain, in nanoseconds: a session ends no later than that after its deadline (or after a change of
+/// its state that brought the deadline there), if the table is aged as often.
 pub const SPAN: u64 = 1 << SPAN_SHIFT;
-/// How far ahead the wheel reaches, in nanoseconds.
+/// How far ahead the wheel reaches, in nanoseconds. Timeouts that were set shorter are followed within that time.
 pub const HORIZON: u64 = SPAN * SPANS;
 
 /// The chains, and where in time they are.

@@ -180,6 +180,34 @@ fn a_window_scale_that_only_one_side_has_is_off() {
 }
 
 #[test]
+fn the_window_of_a_syn_is_not_scaled() {
+    let answer = Segment { scale: Some(7), ..segment(SYN | ACK, B, A + 1) };
+    Talk::open(Segment { scale: Some(7), ..syn(A) }).script(&[
+        (Responder, answer, InWindow, TcpSynReceived),
+        (Initiator, data(A + 1 + WINDOW, B + 1, 2), OutOfWindow, TcpSynReceived),
+        (Initiator, data(A + 1 + WINDOW, B + 1, 1), InWindow, TcpEstablished),
+    ]);
+}
+
+#[test]
+fn a_window_scale_may_be_left_out_when_a_syn_is_repeated() {
+    let with = |scaled: Segment| Segment { scale: Some(7), ..scaled };
+    let (answer, third) = (segment(SYN | ACK, B, A + 1), segment(ACK, A + 1, B + 1));
+    let beyond = data(B + (WINDOW << 6), A + 1, 1);
+    for (first, second) in [(syn(A), with(syn(A))), (with(syn(A)), syn(A))] {
+        for (one, other) in [(answer, with(answer)), (with(answer), answer)] {
+            Talk::open(first).script(&[
+                (Initiator, second, InWindow, TcpSynSent),
+                (Responder, one, InWindow, TcpSynReceived),
+                (Responder, other, InWindow, TcpSynReceived),
+                (Initiator, third, InWindow, TcpEstablished),
+                (Responder, beyond, InWindow, TcpEstablished),
+            ]);
+        }
+    }
+}
+
+#[test]
 fn both_open_at_once() {
     Talk::open(syn(A)).script(&[
         (Responder, syn(B), InWindow, TcpSynReceived),
@@ -277,10 +305,17 @@ fn an_answer_to_another_syn_is_none() {
     talk.script(&[
         (Initiator, segment(SYN | ACK, A, B), OutOfWindow, TcpSynSent),
         (Initiator, data(A + 1, B, 10), OutOfWindow, TcpSynSent),
+        (Initiator, segment(ACK, A + 1, B), OutOfWindow, TcpSynSent),
         (Responder, data(B, A + 1, 10), OutOfWindow, TcpSynSent),
         (Responder, segment(FIN | ACK, B, A + 1), OutOfWindow, TcpSynSent),
         (Responder, segment(RST, A + 1, A + 1), OutOfWindow, TcpSynSent),
     ]);
+    // Nor does the initiator answer another's.
+    let mut talk = Talk::open(syn(A));
+    assert_eq!(talk.step(Responder, segment(SYN | ACK, B, A + 1)), (InWindow, TcpSynReceived));
+    for ack in [B - 1, B, B + 2] {
+        assert_eq!(talk.step(Initiator, segment(ACK, A + 1, ack)), (OutOfWindow, TcpSynReceived));
+    }
 }
 
 #[test]
@@ -297,10 +332,14 @@ fn refused() {
         (Responder, segment(SYN | ACK, B, A + 1), InWindow, TcpSynReceived),
         (Initiator, syn(A), InWindow, TcpSynReceived),
         (Responder, refusal, InWindow, TcpClosed),
+        (Responder, refusal, Inert, TcpClosed),
     ]);
     // The initiator does not know of it any more.
+    Talk::open(syn(A)).script(&[(Initiator, segment(RST, A + 1, 0), InWindow, TcpClosed)]);
     Talk::open(syn(A)).script(&[
         (Responder, segment(SYN | ACK, B, A + 1), InWindow, TcpSynReceived),
+        // The number of a SYN is not expected again.
+        (Responder, segment(RST, B, 0), Inert, TcpSynReceived),
         (Initiator, segment(RST, A + 1, 0), InWindow, TcpClosed),
     ]);
 }
@@ -333,6 +372,11 @@ fn only_an_exact_rst_ends_a_connection() {
 
 #[test]
 fn what_follows_an_rst_changes_nothing() {
+    Talk::plain().script(&[
+        (Initiator, segment(RST, A + 1, 0), InWindow, TcpClosed),
+        (Responder, segment(SYN | ACK, B, A + 1), Inert, TcpClosed),
+        (Initiator, segment(ACK, A + 1, B + 1), Inert, TcpClosed),
+    ]);
     let mut talk = Talk::plain();
     talk.script(&[
         (Initiator, data(A + 1, B + 1, 1000), InWindow, TcpEstablished),
@@ -432,6 +476,18 @@ fn both_ends_have_forgotten_the_connection() {
         (Responder, segment(RST | ACK, 0, a + 2), OutOfWindow, TcpEstablished),
         (Responder, segment(RST | ACK, 0, a + 1), InWindow, TcpClosed),
     ]);
+    // A late answer from the connection's own beginning is none, even if it looks like one.
+    let alike = 0x9a3b_ca00;
+    assert_eq!(A, 0x3b9a_ca00);
+    let mut talk = Talk::plain();
+    talk.script(&[
+        (Initiator, data(A + 1, B + 1, 100), InWindow, TcpEstablished),
+        (Responder, segment(ACK, B + 1, A + 101), InWindow, TcpEstablished),
+        (Initiator, syn(alike), Inert, TcpEstablished),
+        (Responder, segment(SYN | ACK, B, A + 1), Inert, TcpEstablished),
+        (Initiator, segment(SYN | ACK, b, alike + 1), Inert, TcpEstablished),
+        (Responder, segment(SYN | ACK, b, alike + 1), InWindow, TcpSynReceived),
+    ]);
     // The responder alone cannot bring that about.
     Talk::plain().script(&[
         (Responder, syn(b), Inert, TcpEstablished),
@@ -456,6 +512,20 @@ fn keep_alives_are_a_step_behind() {
             (Initiator, segment(ACK, A + 1001, B + 1), InWindow, TcpEstablished),
         ]);
     }
+}
+
+/// The window is a power of two, so nothing is won by rounding it up.
+#[test]
+fn a_keep_alive_is_a_step_behind_a_whole_window() {
+    let mut talk = Talk::established(A, B, (Some(7), Some(7)));
+    let whole = 1 << 22;
+    talk.script(&[
+        (Responder, Segment { window: 1 << 15, ..segment(ACK, B + 1, A + 1) }, InWindow, TcpEstablished),
+        (Initiator, Segment { len: whole, ..segment(FIN | ACK, A + 1, B + 1) }, InWindow, TcpFinWait),
+        (Initiator, segment(ACK, A, B + 1), InWindow, TcpFinWait),
+        (Initiator, segment(ACK, A - 1, B + 1), InWindow, TcpFinWait),
+        (Initiator, segment(ACK, A - 2, B + 1), Inert, TcpFinWait),
+    ]);
 }
 
 #[test]
@@ -538,6 +608,13 @@ fn picked_up_at_the_answer() {
         (Responder, data(A + 1, B + 1, 10_000), InWindow, TcpEstablished),
         (Initiator, data(B + 1, A + 10_001, 1000), InWindow, TcpEstablished),
         (Initiator, segment(ACK, B + 1, A + 10_002), OutOfWindow, TcpEstablished),
+        // Windows are scaled, nobody knows how much.
+        (Initiator, data(B + 1 + (WINDOW << 13), A + 10_001, 1000), InWindow, TcpEstablished),
+    ]);
+    // Or it is known that they are not.
+    Talk::pick_up(segment(SYN | ACK, B, A + 1)).script(&[
+        (Responder, segment(ACK, A + 1, B + 1), InWindow, TcpEstablished),
+        (Initiator, data(B + 1 + WINDOW, A + 1, 1000), OutOfWindow, TcpEstablished),
     ]);
 }
 

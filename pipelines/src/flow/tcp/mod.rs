@@ -31,6 +31,8 @@
 //! whole life: enough for one with windows up to 2^28, whatever was seen of it first, and still only an exact RST ends it.
 
 #[cfg(test)]
+mod blind;
+#[cfg(test)]
 mod cases;
 #[cfg(test)]
 mod model;
@@ -177,7 +179,7 @@ impl Windows {
     #[cold]
     fn on_answer(&mut self, state: State, side: Side, answer: &Segment) -> Result<State, Verdict> {
         match state {
-            State::TcpSynSent if side == Side::Responder && self.answers(side, answer) => {
+            State::TcpSynSent if self.answers(side, answer) => {
                 self.number(side, answer);
                 self.take(side, answer);
                 Ok(self.state())
@@ -186,7 +188,6 @@ impl Windows {
             State::TcpClosed => self.on_ack(state, side, answer),
             // When both open at once, an end may have missed the one that the switch has seen.
             _ if self.is_repeated(side, answer) && self.answers(side, answer) => {
-                self.repeat(side, answer);
                 self.take(side, answer);
                 Ok(self.state())
             }

@@ -54,10 +54,10 @@ fn setup() -> impl Strategy<Value = Setup> {
 }
 
 /// SplitMix64.
-struct Whim(u64);
+pub(super) struct Whim(pub(super) u64);
 
 impl Whim {
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut word = self.0;
         word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -393,10 +393,10 @@ impl Network {
     }
 
     fn deliver(&mut self, n: usize) {
-        if let Some(packet) = self.pick(|network| &mut network.behind, n) {
-            if let Some(answer) = self.ends[1 - n].hear(&packet, &mut self.whim) {
-                self.send(1 - n, answer);
-            }
+        if let Some(packet) = self.pick(|network| &mut network.behind, n)
+            && let Some(answer) = self.ends[1 - n].hear(&packet, &mut self.whim)
+        {
+            self.send(1 - n, answer);
         }
     }
 

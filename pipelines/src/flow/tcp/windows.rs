@@ -307,8 +307,6 @@ impl Windows {
         advance(&mut mine.end, end);
         let theirs = &mut self.halves[side.other().index()];
         advance(&mut theirs.acked, segment.ack);
-        // Only of a connection that was picked up.
-        advance(&mut theirs.end, segment.ack);
         // A closed window may be probed with a byte.
         advance(&mut theirs.edge, segment.ack.wrapping_add(window.max(1)));
         let all_acked = theirs.end == segment.ack;
