@@ -31,7 +31,7 @@ pub fn no_false_drop() -> Result<()> {
     many_short(&lab)?;
     echoes(&lab)?;
     let ledgers = settle(&lab)?;
-    assert_none_false(&ledgers);
+    assert_none_false(&ledgers, 0);
     for carried in lab.cut_wires()? {
         assert!(carried.lost > 0 && carried.repeated > 0 && carried.overtook > 100, "{carried:?}");
         assert_eq!(carried.crowded, 0, "{carried:?}");
@@ -68,7 +68,7 @@ pub fn ports_used_again() -> Result<()> {
         let reset = on("the end", client.set_read_timeout(Some(SOON))).map(|()| (&client).read(&mut [0]))?;
         assert!(reset.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset));
     }
-    assert_none_false(&settle(&lab)?);
+    assert_none_false(&settle(&lab)?, 0);
     Ok(())
 }
 
