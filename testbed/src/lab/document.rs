@@ -90,8 +90,10 @@ fn endpoint_entry(guest: &Placed, spec: &LabSpec) -> String {
     } else {
         format!(", groups: [{}]", guest.spec.groups.join(", "))
     };
+    let sessions =
+        guest.spec.sessions.as_ref().map(|words| format!(", sessions: {words}")).unwrap_or_default();
     format!(
-        "      - {{ name: {name}, host: {host}, attach: {{ {attach} }}, segment: {segment}, mac: {mac}, ip: [{ip}]{groups} }}\n"
+        "      - {{ name: {name}, host: {host}, attach: {{ {attach} }}, segment: {segment}, mac: {mac}, ip: [{ip}]{groups}{sessions} }}\n"
     )
 }
 

@@ -267,6 +267,7 @@ pub struct GuestSpec {
     pub(super) queues: u16,
     pub(super) groups: Vec<String>,
     pub(super) also: Vec<String>,
+    pub(super) sessions: Option<String>,
     pub(super) faults: Option<Faults>,
     pub(super) is_gone: bool,
 }
@@ -276,8 +277,9 @@ impl GuestSpec {
     pub fn new(name: &str, segment: &str, host: &str, ip: &str, kind: GuestKind) -> Self {
         let (name, segment, host, ip) = (name.into(), segment.into(), host.into(), ip.into());
         let (groups, also) = (Vec::new(), Vec::new());
-        let (mac, mtu, queues, faults) = (None, GUEST_MTU, 1, None);
-        Self { name, segment, host, ip, kind, mac, mtu, queues, groups, also, faults, is_gone: false }
+        let (mac, mtu, queues) = (None, GUEST_MTU, 1);
+        let (sessions, faults, is_gone) = (None, None, false);
+        Self { name, segment, host, ip, kind, mac, mtu, queues, groups, also, sessions, faults, is_gone }
     }
 
     fn tenant(&self) -> &str {
@@ -305,6 +307,12 @@ impl GuestSpec {
     /// An address more, of the segment's other subnet. Machines under QEMU do not give it to themselves.
     pub fn also(mut self, ip: &str) -> Self {
         self.also.push(ip.into());
+        self
+    }
+
+    /// What it may take of the room for sessions, in the document's own words: `{ max: 1000, rate: 500/s }`.
+    pub fn sessions(mut self, yaml: &str) -> Self {
+        self.sessions = Some(yaml.into());
         self
     }
 

@@ -9,7 +9,7 @@ use testbed::{GuestKind, GuestSpec, HostSpec, Lab, LabSpec, PolicySpec, Result, 
 
 use super::streams::Stream;
 use super::traffic::{Attempt, at, exchange, is_alone, listener, on, pair, write};
-use super::{assert_none_false, drops, sessions};
+use super::{assert_none_false, denied, drops, sessions};
 use crate::{SOON, ping, ping_in_vain, settle};
 
 const WEB: (&str, &str) = ("blue/web", "10.1.0.11");
@@ -47,13 +47,14 @@ pub fn what_is_kept() -> Result<()> {
     }
     refused(&lab)?;
     streams.iter().try_for_each(Stream::wait_for_more)?;
-    guests_come_and_go(&mut lab, &streams)?;
+    let in_vain = guests_come_and_go(&mut lab, &streams)?;
     for stream in streams {
         let bytes = stream.finish()?;
         assert!(bytes > 100_000, "{bytes}");
     }
-    // Pings of a guest that was gone.
-    assert_none_false(&settle(&lab)?, 4);
+    let ledgers = settle(&lab)?;
+    assert_none_false(&ledgers);
+    assert_eq!(denied(&ledgers), in_vain, "{ledgers:?}");
     Ok(())
 }
 
@@ -82,7 +83,9 @@ fn refused(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-fn guests_come_and_go(lab: &mut Lab, streams: &[Stream]) -> Result<()> {
+/// Returns how many pings of a guest that was gone were denied.
+fn guests_come_and_go(lab: &mut Lab, streams: &[Stream]) -> Result<u64> {
+    let mut in_vain = 0;
     let late = || {
         LATE.into_iter().fold(spec(policy()), |spec, (name, host, address)| {
             spec.with(GuestSpec::new(name, "front", host, address, GuestKind::Netns).groups(&["db"]))
@@ -96,10 +99,15 @@ fn guests_come_and_go(lab: &mut Lab, streams: &[Stream]) -> Result<()> {
             exchange(&pair(lab, WEB.0, at(address, 5002), &listener)?, 50_000, 7)?;
         }
         lab.apply(&LATE.into_iter().fold(late(), |spec, (name, ..)| spec.without(name)))?;
+        let before = drops(lab, "hv-a", Some(WEB.0), "policy_denied")?;
         ping_in_vain(lab.guest(WEB.0), LATE[0].2)?;
+        // Two, or fewer when nobody answers for its address any more.
+        let denied = drops(lab, "hv-a", Some(WEB.0), "policy_denied")? - before;
+        assert!(denied <= 2, "{denied}");
+        in_vain += denied;
         streams.iter().try_for_each(Stream::wait_for_more)?;
     }
-    Ok(())
+    Ok(in_vain)
 }
 
 /// A connection in use ends with its next packet, one that nobody uses soon after; others do not.

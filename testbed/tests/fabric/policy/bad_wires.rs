@@ -9,11 +9,11 @@ use std::time::Duration;
 use rustix::net::sockopt;
 use testbed::{Faults, GuestKind, GuestSpec, HostSpec, Lab, LabSpec, PolicySpec, Result, Underlay, wait_for};
 
-use super::assert_none_false;
 use super::traffic::{
     accept, at, connection, connection_from, exchange, kernel_counter, listener, listener_with, on, pair,
     read, receive, send, write,
 };
+use super::{assert_none_false, denied};
 use crate::{SOON, run, settle};
 
 const WEB: (&str, &str) = ("blue/web", "10.1.0.11");
@@ -31,7 +31,8 @@ pub fn no_false_drop() -> Result<()> {
     many_short(&lab)?;
     echoes(&lab)?;
     let ledgers = settle(&lab)?;
-    assert_none_false(&ledgers, 0);
+    assert_none_false(&ledgers);
+    assert_eq!(denied(&ledgers), 0, "{ledgers:?}");
     for carried in lab.cut_wires()? {
         assert!(carried.lost > 0 && carried.repeated > 0 && carried.overtook > 100, "{carried:?}");
         assert_eq!(carried.crowded, 0, "{carried:?}");
@@ -68,7 +69,9 @@ pub fn ports_used_again() -> Result<()> {
         let reset = on("the end", client.set_read_timeout(Some(SOON))).map(|()| (&client).read(&mut [0]))?;
         assert!(reset.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset));
     }
-    assert_none_false(&settle(&lab)?, 0);
+    let ledgers = settle(&lab)?;
+    assert_none_false(&ledgers);
+    assert_eq!(denied(&ledgers), 0, "{ledgers:?}");
     Ok(())
 }
 

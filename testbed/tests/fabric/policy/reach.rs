@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use testbed::{GuestKind, GuestSpec, HostSpec, Lab, LabSpec, PolicySpec, Result, Underlay, wait_for};
 
 use super::drops;
-use super::traffic::{Attempt, accept, at, connection, datagrams, exchange, is_alone, listener, on};
+use super::traffic::{Attempt, accept, at, connection, datagrams, exchange, is_alone, listener, on, pair};
 use crate::{SOON, run, settle};
 
 /// A guest and its addresses.
@@ -24,6 +24,9 @@ const DB2: Member = Member { name: "blue/db2", host: "hv-a", addresses: ["10.1.0
 /// On a host that is Linux: it enforces nothing.
 const OUT: &str = "blue/out";
 
+/// Two guests of a tenant whose policy is only counted.
+const AUDITED: [&str; 2] = ["10.2.0.11", "10.2.0.12"];
+
 pub fn what_is_allowed() -> Result<()> {
     let lab = Lab::up(spec())?;
     for to in [&DB, &DB2] {
@@ -33,6 +36,7 @@ pub fn what_is_allowed() -> Result<()> {
             a_closed_port_says_so(&lab, to, family)?;
         }
     }
+    what_is_audited_passes(&lab)?;
     denied(&lab)?;
     fragments_of_what_is_denied(&lab)?;
     from_a_host_that_enforces_nothing(&lab)?;
@@ -43,6 +47,9 @@ pub fn what_is_allowed() -> Result<()> {
         {
             assert_eq!(ledger.drops(reason), 0, "{reason}: {ledger:?}");
         }
+    }
+    for port in [&ledgers["hv-a"].ports["red/one"], &ledgers["hv-b"].ports["red/two"]] {
+        assert!(port.drops.is_empty() && port.rx > 10, "{port:?}");
     }
     // What a sender's host has dropped did not come to the other.
     assert_eq!(ledgers["hv-b"].ports["up0"].drops.get("policy_denied"), None, "{ledgers:?}");
@@ -65,10 +72,20 @@ fn spec() -> LabSpec {
         .segment("blue", "front", 1001, "10.1.0.0/24")
         .subnet("blue", "fd00:1::/64")
         .policy("blue", policy)
+        .segment("red", "front", 2001, "10.2.0.0/24")
+        .policy(
+            "red",
+            PolicySpec::deny_all()
+                .allow("ping", "any", "any", &["icmp/8"])
+                .deny("web", "any", "any", &["tcp/80"])
+                .audit(),
+        )
         .with(guest(WEB, "web"))
         .with(guest(DB, "db"))
         .with(guest(DB2, "db"))
         .with(GuestSpec::new(OUT, "front", "lx-c", "10.1.0.14", GuestKind::Netns).groups(&["out"]))
+        .guest("red", "front", "one", "hv-a", AUDITED[0], GuestKind::Netns)
+        .guest("red", "front", "two", "hv-b", AUDITED[1], GuestKind::Netns)
 }
 
 fn tcp_and_udp_pass(lab: &Lab, to: &Member, family: usize) -> Result<()> {
@@ -85,6 +102,21 @@ fn tcp_and_udp_pass(lab: &Lab, to: &Member, family: usize) -> Result<()> {
     let mut answer = [0; 16];
     let (length, from) = on("an answer", client.recv_from(&mut answer))?;
     assert_eq!((&answer[..length], from), (&b"answer"[..], names));
+    Ok(())
+}
+
+/// What a rule denies and what none allows, under audit.
+fn what_is_audited_passes(lab: &Lab) -> Result<()> {
+    for port in [80, 81] {
+        let service = at(AUDITED[1], port);
+        exchange(&pair(lab, "red/one", service, &listener(lab, "red/two", service)?)?, 10_000, 3)?;
+    }
+    let service = at(AUDITED[1], 53);
+    let (server, client) =
+        (datagrams(lab, "red/two", service)?, datagrams(lab, "red/one", at(AUDITED[0], 0))?);
+    on("asking", client.send_to(b"question", service))?;
+    on("a question", server.recv_from(&mut [0; 16]))?;
+    run(lab.guest("red/one"), &format!("ping -c 1 -W 5 {}", AUDITED[1]))?;
     Ok(())
 }
 
