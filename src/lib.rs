@@ -9,6 +9,7 @@ pub mod control;
 pub mod doctor;
 #[cfg(feature = "dpdk")]
 pub mod dpdk;
+pub mod explain;
 pub mod replay;
 pub mod report;
 pub mod tenancy;

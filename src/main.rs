@@ -18,6 +18,7 @@ enum Command {
     Apply(cli::apply::Args),
     Check(cli::check::Args),
     Doctor(cli::doctor::Args),
+    Explain(cli::explain::Args),
     Plan(cli::plan::Args),
     Replay(cli::replay::Args),
     #[cfg(feature = "dpdk")]
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Command::Apply(args) => cli::apply::run(args),
         Command::Check(args) => cli::check::run(args),
         Command::Doctor(args) => cli::doctor::run(args),
+        Command::Explain(args) => cli::explain::run(args),
         Command::Plan(args) => cli::plan::run(args),
         Command::Replay(args) => cli::replay::run(args),
         #[cfg(feature = "dpdk")]

@@ -30,6 +30,7 @@ pub fn fabric_to_vm<F: Frame, S: Sink<F>>(
     let (snapshot, worker) = (context.snapshot, context.worker);
     let ours = |to| !matches!(to, Destination::Port(port) if snapshot.port(port).worker != worker);
     lookup_flow::lookup_flow(batch, snapshot, context.sessions, ours);
+    context.eyes.see("lookup_flow", batch);
     check_policy::check_policy(context, batch, Opener::Other(port));
     context.eyes.see("check_policy", batch);
     part(context, port, uplink, batch);

@@ -31,6 +31,7 @@ pub fn vm_to_vm<F: Frame, S: Sink<F>>(
     forward::from_vm(batch, context.snapshot, port, guest.segment);
     context.eyes.see("forward", batch);
     lookup_flow::lookup_flow(batch, context.snapshot, context.sessions, |_| true);
+    context.eyes.see("lookup_flow", batch);
     check_policy::check_policy(context, batch, Opener::Guest(port));
     context.eyes.see("check_policy", batch);
     part(context, port, guest, batch, leaving);

@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod check;
 pub mod doctor;
+pub mod explain;
 pub mod plan;
 pub mod replay;
 #[cfg(feature = "dpdk")]

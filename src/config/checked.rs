@@ -307,6 +307,8 @@ pub struct Policy {
     pub mode: Mode,
     /// What happens to what no rule matches.
     pub default: Verdict,
+    /// Where the document says so; line 0 if it does not.
+    pub default_at: At,
     /// The rules. The first that matches decides.
     pub rules: Vec<Rule>,
     /// Where the document describes it; its tenant's place if it does not.

@@ -12,7 +12,7 @@ pub mod raw;
 mod read;
 pub mod scalar;
 mod schema;
-mod suggest;
+pub(crate) mod suggest;
 mod tree;
 
 use std::fs::File;

@@ -1,7 +1,7 @@
 //! "Did you mean ...?"
 
 /// What to say about a `word` that is none of `known`: the one that it resembles, or all of them if they are few.
-pub(super) fn among<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+pub(crate) fn among<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     if let Some(likely) = resembling(word, known.clone()) {
         return format!("did you mean `{likely}`?");
     }
@@ -15,7 +15,7 @@ pub(super) fn among<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone
 }
 
 /// A text as messages show it: in backquotes, made printable, and cut if it is long.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     format!("`{}`", printable(text))
 }
 

@@ -42,8 +42,8 @@ use merge::{Arrival, Merged, Stream};
 use outputs::Outputs;
 pub use outputs::{Output, OutputError};
 use recording::{RecordingError, Source};
-use underlay::Assumed;
 pub use underlay::derived_mac;
+pub(crate) use underlay::{Assumed, uplink_mac};
 
 /// How long time runs on behind the last packet at most; what waits for a neighbour gives up long before.
 const RUN_ON: Duration = Duration::from_secs(60);

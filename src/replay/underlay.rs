@@ -21,7 +21,7 @@ pub fn derived_mac(ip: Ipv4Addr) -> Mac {
 }
 
 /// The MAC that stands for `uplink`: made of the VTEP where that is one of its addresses, else of its first.
-pub(super) fn uplink_mac(host: &Host, uplink: &Uplink) -> Mac {
+pub(crate) fn uplink_mac(host: &Host, uplink: &Uplink) -> Mac {
     let mut addresses = uplink.addresses.iter().map(|net| net.addr());
     let has_vtep = addresses.clone().any(|ip| ip == host.vtep);
     derived_mac(addresses.next().filter(|_| !has_vtep).unwrap_or(host.vtep))
@@ -70,13 +70,13 @@ fn told_by(frame: &[u8], ours: impl Fn(Ipv4Addr) -> bool) -> Option<Mac> {
 
 /// Neighbours that are taken to be there without being asked.
 #[derive(Debug, Default)]
-pub(super) struct Assumed {
+pub(crate) struct Assumed {
     confirmed: Option<Tick>,
 }
 
 impl Assumed {
     /// Keeps every next hop's MAC fresh: the latest that ARP told, or the derived one.
-    pub(super) fn keep(&mut self, plane: &mut Plane<TestFrame>, snapshot: &Snapshot, now: Tick) {
+    pub(crate) fn keep(&mut self, plane: &mut Plane<TestFrame>, snapshot: &Snapshot, now: Tick) {
         if self.confirmed.is_some_and(|last| now.since(last) < CONFIRM) {
             return;
         }

@@ -24,7 +24,13 @@ pub(super) fn check(
     notes: &Notes,
 ) -> Option<Policy> {
     let Some(Located { at, value }) = raw else {
-        return Some(Policy { mode: Mode::Enforce, default: Verdict::Allow, rules: Vec::new(), at: At(at) });
+        return Some(Policy {
+            mode: Mode::Enforce,
+            default: Verdict::Allow,
+            default_at: At::default(),
+            rules: Vec::new(),
+            at: At(at),
+        });
     };
     let raw = value.as_ref()?;
     let mode = value_of(&raw.mode).copied().unwrap_or_default();
@@ -52,6 +58,7 @@ pub(super) fn check(
     Some(Policy {
         mode,
         default: raw.default.value?,
+        default_at: At(raw.default.at),
         rules: rules.into_iter().collect::<Option<_>>()?,
         at: At(*at),
     })

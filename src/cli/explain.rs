@@ -1,0 +1,98 @@
+//! `weft explain`: what would happen to a connection, and why.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::config;
+use crate::explain::{Ask, End, Explanation, Purpose, SOURCE_PORT, Step, Written, explain};
+
+/// Tells what would happen to a connection, stage by stage, with the rule that decides.
+///
+/// A made-up packet goes through the same stages as a real one, on the sender's host and on the receiver's, and then the
+/// packet that answers it. No switch has to run, and none notices.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Who opens the connection: `tenant/endpoint`, or an IP address outside.
+    #[arg(long, value_name = "END")]
+    pub from: Written,
+    /// Who it is opened to: `tenant/endpoint`, or an IP address.
+    #[arg(long, value_name = "END")]
+    pub to: Written,
+    /// What for: tcp/PORT, udp/PORT, sctp/PORT, icmp or icmpv6 (an echo request) or with /TYPE and /CODE, proto/NUMBER.
+    #[arg(value_name = "SERVICE")]
+    pub service: Purpose,
+    /// The fabric's document.
+    #[arg(long, value_name = "FILE")]
+    pub fabric: PathBuf,
+    /// The port that it is opened from; the identifier of ICMP queries.
+    #[arg(long, value_name = "PORT", default_value_t = SOURCE_PORT)]
+    pub source_port: u16,
+    /// By IPv6, where both ends have both.
+    #[arg(long)]
+    pub ipv6: bool,
+    /// Print one line of JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Explains, and prints it.
+///
+/// Exits with 0 when the connection passes, with 1 when it does not, and with 2 when the document or an argument is
+/// wrong.
+pub fn run(args: Args) -> ExitCode {
+    let fabric = match config::load(&args.fabric) {
+        Ok(fabric) => fabric,
+        Err(found) => {
+            super::say(found);
+            return ExitCode::from(2);
+        }
+    };
+    let Args { from, to, service, source_port, ipv6, json, .. } = args;
+    let ask = Ask { from, to, purpose: service, source: source_port, ipv6 };
+    let explanation = match explain(&fabric, &ask) {
+        Ok(explanation) => explanation,
+        Err(problem) => {
+            super::say(format_args!("weft: {problem}\n"));
+            return ExitCode::from(2);
+        }
+    };
+    let text = if json { as_json(&explanation) } else { as_text(&explanation, ask.purpose) };
+    if let Err(error) = super::print(&text) {
+        super::say(format_args!("weft: standard output: {error}\n"));
+        return ExitCode::FAILURE;
+    }
+    if explanation.passes { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn as_json(explanation: &Explanation) -> String {
+    // Of strings, numbers and lists: nothing that JSON could not say.
+    format!("{}\n", serde_json::to_string(explanation).unwrap_or_default())
+}
+
+fn as_text(explanation: &Explanation, purpose: Purpose) -> String {
+    let Explanation { from, to, service, source, notes, there, back, verdict, .. } = explanation;
+    let end = |end: &End| match &end.endpoint {
+        Some(name) => format!("{name} ({})", end.address),
+        None => end.address.to_string(),
+    };
+    let source = match purpose.source_name() {
+        Some(name) => format!(", {name} {source}"),
+        None => String::new(),
+    };
+    let mut text = format!("{} to {}, {service}{source}\n", end(from), end(to));
+    notes.iter().for_each(|note| text.push_str(&format!("note: {note}\n")));
+    let steps = || there.iter().chain(back);
+    let width = |of: fn(&Step) -> &str| steps().map(|step| of(step).len()).max().unwrap_or(0);
+    let (host, stage) = (width(|step| &step.host), width(|step| step.stage));
+    for (title, steps) in [("there", there), ("back", back)] {
+        if !steps.is_empty() {
+            let _ = writeln!(text, "\n{title}");
+        }
+        for step in steps {
+            let _ = writeln!(text, "  {:host$}  {:stage$}  {}", step.host, step.stage, step.says);
+        }
+    }
+    let _ = writeln!(text, "\n{verdict}");
+    text
+}

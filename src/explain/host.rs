@@ -1,0 +1,168 @@
+//! One host's switch, with somebody who looks at what its stages do.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use weft_pipelines::flow::Secret;
+use weft_pipelines::policy::{Decision, Question};
+use weft_pipelines::stages::check_policy::{Outcome, question};
+use weft_pipelines::stages::forward::Destination;
+use weft_pipelines::stages::identify::Part;
+use weft_pipelines::stages::parse::{Headers, Network};
+use weft_pipelines::{
+    Batch, Epoch, Frame, Handed, Plane, PortId, Reason, SegmentId, Sink, Snapshot, TestFrame, Tick, TunnelId,
+    Verdict, Witness, WorkerId,
+};
+
+use crate::config::checked::{Fabric, HostIndex};
+use crate::control::compile::{Compiled, TooMany, compile};
+use crate::replay::{Assumed, uplink_mac};
+
+/// Sessions that there is room for: an explanation has one.
+const SESSIONS: u32 = 64;
+/// When it all happens; 0 would stand for never.
+const NOW: Tick = Tick(Duration::from_secs(1).as_nanos() as u64);
+
+/// A host's switch.
+pub struct Switch {
+    /// What it was made of the document.
+    pub compiled: Compiled,
+    snapshot: Arc<Snapshot>,
+    plane: Plane<TestFrame>,
+    seen: Receiver<Glimpse>,
+    /// What policy decided of the session that it has.
+    pub opened: Option<Decision>,
+}
+
+/// A packet, as it stood after a stage.
+#[derive(Clone, Debug)]
+pub struct Glimpse {
+    /// The stage.
+    pub stage: &'static str,
+    /// What was decided so far.
+    pub verdict: Verdict,
+    /// The packet.
+    pub data: Vec<u8>,
+    /// The lanes, of which those are of use that are written by then.
+    pub headers: Headers,
+    pub segment: SegmentId,
+    pub tunnel: TunnelId,
+    pub destination: Destination,
+    pub part: Part,
+    /// What policy is asked about it, if it is part of a flow.
+    pub question: Option<Question>,
+    /// Whether there seems to be a session.
+    pub session: bool,
+    pub outcome: Outcome,
+}
+
+/// What became of a packet that the switch received.
+#[derive(Debug, Default)]
+pub struct Passage {
+    /// What the stages made of it, in their order.
+    pub glimpses: Vec<Glimpse>,
+    /// What left, by which port.
+    pub sent: Vec<(PortId, Vec<u8>)>,
+    /// Why it, or a copy of it, was dropped.
+    pub dropped: Vec<Reason>,
+}
+
+impl Switch {
+    /// The switch of `host`, with one worker, and neighbours that answered before.
+    pub fn new(fabric: &Fabric, host: HostIndex) -> Result<Self, TooMany> {
+        let described = &fabric.hosts[host.0];
+        let macs: Vec<_> = described.uplinks.iter().map(|uplink| uplink_mac(described, uplink)).collect();
+        let compiled = compile(fabric, host, &macs, 1, Epoch(1), None)?;
+        let mut snapshot = Snapshot::clone(&compiled.snapshot);
+        snapshot.sessions.capacity = SESSIONS;
+        let mut plane = Plane::new(WorkerId(0), &snapshot, &Secret::from_seed(0));
+        Assumed::default().keep(&mut plane, &snapshot, NOW);
+        let (eye, seen) = channel();
+        plane.eyes.open(Box::new(Eye(eye)));
+        Ok(Self { compiled, snapshot: Arc::new(snapshot), plane, seen, opened: None })
+    }
+
+    /// What the stages read.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// Takes `frame` from `port` all the way.
+    pub fn receive(&mut self, port: PortId, frame: &[u8]) -> Passage {
+        let mut leaving = Leaving::default();
+        let before = self.drops();
+        let frame = TestFrame::new(frame);
+        self.plane.from_port(&self.snapshot, port, NOW, &mut leaving, |burst| burst.push(frame));
+        let glimpses: Vec<Glimpse> = self.seen.try_iter().collect();
+        for glimpse in &glimpses {
+            if let Outcome::Opened(decision) = glimpse.outcome
+                && (glimpse.stage, glimpse.verdict) == (CHECK_POLICY, Verdict::Pass)
+            {
+                self.opened = Some(decision);
+            }
+        }
+        let drops = Reason::ALL.iter().zip(before).zip(self.drops());
+        let dropped = drops.filter(|((_, before), after)| after > before).map(|((reason, _), _)| *reason);
+        Passage { glimpses, sent: leaving.0, dropped: dropped.collect() }
+    }
+
+    /// By reason: what was dropped at all ports.
+    fn drops(&self) -> Vec<u64> {
+        let ports = &self.plane.counters.ports;
+        Reason::ALL.iter().map(|reason| ports.iter().map(|port| port.drops.count(*reason)).sum()).collect()
+    }
+}
+
+/// The stage that says in its outcome what policy decided.
+pub const CHECK_POLICY: &str = "check_policy";
+
+/// Tells of every packet that it sees.
+struct Eye(Sender<Glimpse>);
+
+impl<F: Frame> Witness<F> for Eye {
+    fn saw(&mut self, stage: &'static str, batch: &Batch<F>) {
+        for (i, frame) in batch.frames().iter().enumerate() {
+            let (flows, headers) = (&batch.flows, batch.headers[i]);
+            let part = flows.parts[i];
+            let has_key = matches!(part, Part::Opens | Part::Answers | Part::About);
+            let question = has_key.then(|| match headers.network {
+                Network::Ipv6 => question(&flows.keys6[i], flows.towards[i]),
+                _ => question(&flows.keys4[i], flows.towards[i]),
+            });
+            let glimpse = Glimpse {
+                stage,
+                verdict: batch.verdict(i),
+                data: frame.data().to_vec(),
+                headers,
+                segment: batch.segments[i],
+                tunnel: batch.tunnels[i],
+                destination: batch.destinations[i],
+                part,
+                question,
+                session: flows.candidates[i].is_some(),
+                outcome: batch.outcomes[i],
+            };
+            // Nobody listens any more: nothing is left to be explained.
+            let _ = self.0.send(glimpse);
+        }
+    }
+}
+
+/// Keeps what leaves.
+#[derive(Debug, Default)]
+struct Leaving(Vec<(PortId, Vec<u8>)>);
+
+impl Sink<TestFrame> for Leaving {
+    fn transmit(&mut self, port: PortId, frame: TestFrame) {
+        self.0.push((port, frame.data().to_vec()));
+    }
+
+    fn hand_over(&mut self, worker: WorkerId, _: Handed<TestFrame>) {
+        debug_assert!(false, "there is one worker, and no {worker:?}");
+    }
+
+    fn allocate(&mut self) -> Option<TestFrame> {
+        Some(TestFrame::new(&[]))
+    }
+}
