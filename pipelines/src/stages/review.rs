@@ -11,6 +11,7 @@ use crate::flow::{Key4, Key6};
 use crate::frame::Frame;
 use crate::ids::Tick;
 use crate::sink::Sink;
+use crate::snapshot::PortKind;
 use crate::stages::check_policy;
 
 /// How long it takes to go over all sessions, with rounds as often as they should be.
@@ -72,6 +73,11 @@ fn some<K: Family, F: Frame, S: Sink<F>>(
     let Context { snapshot, counters, sink, now, sessions, .. } = context;
     let epoch = snapshot.epoch.0 as u32;
     K::table_mut(sessions).visit(next, count, |_, session| {
+        // An endpoint that has left this host takes its sessions along, also those that the other end keeps alive.
+        let port = snapshot.ports.get(session.port().index());
+        if port.is_none_or(|port| matches!(port.kind, PortKind::Vacant)) {
+            return false;
+        }
         if session.epoch == epoch {
             return true;
         }

@@ -143,6 +143,8 @@ impl Switch {
         let compiled = start.elapsed();
         let ports = self.open_new(&fabric, host, &next, instance)?;
         let opened = start.elapsed();
+        // What was decided by the rules as they were is told by their names.
+        self.tell_decisions();
         let retired = match self.publish(&next, ports).await {
             Ok(retired) => retired,
             Err(silent) => {
