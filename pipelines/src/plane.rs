@@ -36,10 +36,15 @@ pub struct Plane<F> {
 impl<F: Frame> Plane<F> {
     /// The packet logic of `worker`, to begin with `snapshot`. `secret` keys its hashes.
     pub fn new(worker: WorkerId, snapshot: &Snapshot, secret: &Secret) -> Self {
+        Self::with(worker, snapshot, Sessions::new(&snapshot.sessions, secret))
+    }
+
+    /// The same, with its sessions in these tables.
+    pub fn with(worker: WorkerId, snapshot: &Snapshot, sessions: Sessions) -> Self {
         let mut plane = Self {
             counters: Counters::default(),
             neighbors: Neighbors::new([]),
-            sessions: Sessions::new(&snapshot.sessions, secret),
+            sessions,
             eyes: Eyes::default(),
             review: Review::default(),
             worker,

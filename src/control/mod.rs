@@ -3,6 +3,7 @@
 pub mod api;
 pub mod buffers;
 pub mod compile;
+pub mod decisions;
 pub mod diff;
 pub mod observe;
 pub mod runtime_dir;

@@ -9,13 +9,10 @@ use weft_pipelines::{Counters, Reason, Snapshot};
 
 use super::compile::{EndpointLabel, Labels, PortLabel};
 use crate::report::{
-    DropReport, EndpointReport, EndpointState, NeighborState, PollMode, PortKind, PortReport, Report,
-    TenantReport, Totals, TunnelReport, WorkerReport,
+    DropReport, EndpointReport, EndpointState, NeighborState, PollMode, PortKind, PortReport, REMOVED,
+    Report, TenantReport, Totals, TunnelReport, WorkerReport,
 };
 use crate::worker::{Neighbor, Poll, Standing};
-
-/// What ports that are no more are called together.
-const GONE: &str = "(removed)";
 
 /// What a report is made from.
 #[derive(Clone, Copy, Debug)]
@@ -165,7 +162,7 @@ impl Observation<'_> {
                 let packets = counters.drops.count(reason);
                 if packets > 0 {
                     let gone = matches!(port.kind, snapshot::PortKind::Vacant);
-                    let name = if gone { GONE } else { &label.name };
+                    let name = if gone { REMOVED } else { &label.name };
                     *by_port.entry(name.to_owned()).or_default() += packets;
                 }
             }

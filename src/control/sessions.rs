@@ -49,10 +49,11 @@ impl<'a> View<'a> {
         let index = self.tenant(record);
         let tenant = index.map_or("", |index| &self.fabric.tenants[index].name);
         let endpoint = self.compiled.labels.ports.get(record.port.index()).map_or("", |port| &port.name);
-        let (protocol, state) = (protocol(record.protocol), record.state.name());
+        let (protocol, state) = (protocol_name(record.protocol), record.state.name());
         let means = |wanted: &str, value: &str| wanted.is_empty() || wanted == value;
-        let address: Option<IpAddr> = filter.address.parse().ok();
-        let at_address = address.is_none_or(|address| [record.from.0, record.to].contains(&address));
+        let ends = [record.from.0, record.to];
+        let is_end = |address: IpAddr| ends.contains(&address);
+        let at_address = filter.address.is_empty() || filter.address.parse().is_ok_and(is_end);
         if !(means(&filter.tenant, tenant)
             && means(&filter.endpoint, endpoint)
             && means(&filter.protocol, &protocol)
@@ -244,7 +245,7 @@ impl<'a> Judge<'a> {
     fn change(&self, record: &SessionRecord, tenant: usize, old: String, new: String) -> SessionChange {
         SessionChange {
             tenant: self.old.fabric.tenants[tenant].name.to_string(),
-            protocol: protocol(record.protocol),
+            protocol: protocol_name(record.protocol),
             from: end(record.protocol, record.from),
             to: end(record.protocol, (record.to, record.service)),
             state: record.state.name().to_owned(),
@@ -255,7 +256,8 @@ impl<'a> Judge<'a> {
 }
 
 /// A protocol's name, or its number.
-fn protocol(number: u8) -> String {
+/// A protocol by its name, or its number.
+pub(super) fn protocol_name(number: u8) -> String {
     match number {
         1 => "icmp".to_owned(),
         6 => "tcp".to_owned(),
@@ -274,3 +276,6 @@ fn end(protocol: u8, (address, port): (IpAddr, u16)) -> String {
         address.to_string()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,11 +14,13 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tracing::{info, warn};
-use weft_pipelines::flow::Secret;
+use weft_pipelines::flow::table::Memory;
+use weft_pipelines::flow::{Key4, Key6, Secret, Sessions, Settings};
 use weft_pipelines::{Epoch, Mac, PortId, WorkerId};
 
 use super::buffers::{Buffers, DESCRIPTORS, TooLittle};
 use super::compile::{self, Compiled, PortPlan};
+use super::decisions::Told;
 use super::observe::{self, Observation};
 use super::runtime_dir::Instance;
 use crate::config::checked::{self, Attach, Fabric, HostIndex};
@@ -26,7 +28,7 @@ use crate::config::pci_address;
 use crate::dpdk::{self, Eal, EalOptions, Mbuf, Mempool, Port, PortOptions, VhostUser};
 use crate::report::Report;
 use crate::worker::{
-    Clock, Input, Mail, Mailbox, Outputs, Poll, Receive, Reply, Standing, Transmit, Worker, rings,
+    Clock, Decisions, Input, Mail, Mailbox, Outputs, Poll, Receive, Reply, Standing, Transmit, Worker, rings,
 };
 pub use change::Refused;
 
@@ -85,6 +87,10 @@ impl Ports {
 
 struct Handle {
     mailbox: Arc<Mailbox<Mbuf>>,
+    /// What policy decided.
+    decisions: Arc<Decisions>,
+    /// Decisions that were not told when it was last looked.
+    lost: u64,
     thread: JoinHandle<Standing>,
 }
 
@@ -237,6 +243,21 @@ impl Switch {
         }
     }
 
+    /// Logs what policy decided lately.
+    pub fn tell_decisions(&mut self) {
+        let told = Told { fabric: &self.fabric, compiled: &self.compiled };
+        for (index, worker) in self.workers.iter_mut().enumerate() {
+            while let Some(decided) = worker.decisions.take() {
+                told.tell(&decided);
+            }
+            let lost = worker.decisions.lost();
+            let more = lost - std::mem::replace(&mut worker.lost, lost);
+            if more > 0 {
+                warn!(worker = index, more, "policy decided more than is logged");
+            }
+        }
+    }
+
     /// Stops: receives no more, lets the workers finish what they hand each other, and drops by name what waits.
     /// Returns the last report, and the ports, to be closed: what goes wrong with a device then costs no ledger.
     pub async fn stop(mut self) -> (Report, Ports) {
@@ -314,9 +335,10 @@ impl Switch {
             let mailbox = Arc::new(Mailbox::default());
             let snapshot = self.compiled.snapshot.clone();
             let outputs = Outputs::new(snapshot.clone(), queues, outgoing, Box::new(self.mempool.clone()));
+            let decisions = outputs.log.decisions();
             let (worker_mailbox, poll) = (mailbox.clone(), self.poll);
             let (eal, core) = (self.eal.clone(), self.cores[index]);
-            let secret = random_secret()?;
+            let sessions = make_sessions(&snapshot.sessions)?;
             let at_work = at_work.clone();
             let work = move || {
                 let registered = match core {
@@ -331,13 +353,13 @@ impl Switch {
                 let _ = at_work.send(ready);
                 drop(at_work);
                 let mailbox = worker_mailbox;
-                let worker = Worker { id, snapshot, inputs, incoming, outputs, mailbox, secret, clock, poll };
-                let standing = worker.run();
+                let worker = Worker { id, snapshot, inputs, incoming, outputs, mailbox, clock, poll };
+                let standing = worker.run(sessions);
                 drop(registered);
                 standing
             };
             let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(work)?;
-            self.workers.push(Handle { mailbox, thread });
+            self.workers.push(Handle { mailbox, decisions, lost: 0, thread });
         }
         drop(at_work);
         for ready in ready {
@@ -394,7 +416,7 @@ impl Switch {
         patience: Duration,
         mut wanted: impl FnMut(Reply<Mbuf>) -> Option<T>,
     ) -> Result<T, Silent> {
-        let Handle { mailbox, thread } = &self.workers[worker];
+        let Handle { mailbox, thread, .. } = &self.workers[worker];
         let start = Instant::now();
         loop {
             // Looked at first: what an ended worker answered before it ended counts.
@@ -437,6 +459,13 @@ impl Drop for Switch {
 #[error("worker {worker} does not answer: its core is taken by something else, or it has ended")]
 pub struct Silent {
     worker: usize,
+}
+
+/// Room for a worker's sessions, in large pages as far as there are such: those that it reads are all over it.
+fn make_sessions(settings: &Settings) -> io::Result<Sessions> {
+    let (v4, v6) = (Memory::<Key4>::new(settings.capacity), Memory::<Key6>::new(settings.capacity));
+    v4.regions().into_iter().chain(v6.regions()).for_each(dpdk::prefer_large_pages);
+    Ok(Sessions::within(v4, v6, &random_secret()?))
 }
 
 /// Words that nobody can predict, for hashes whose collisions nobody can craft.

@@ -13,6 +13,7 @@ mod lcore;
 mod log;
 mod mbuf;
 mod mempool;
+mod pages;
 mod vhost;
 
 /// Ports that a process can have, as DPDK was built.
@@ -25,4 +26,5 @@ pub use hugepages::Hugepages;
 pub use lcore::{LcoreGuard, keep_to, pin_and_register, register, tsc, tsc_hz, usable_cores};
 pub use mbuf::{BURST, Burst, Mbuf, free_bulk};
 pub use mempool::Mempool;
+pub use pages::prefer_large_pages;
 pub use vhost::{VhostMode, VhostUser};

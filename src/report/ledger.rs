@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{PortReport, Report};
+use super::{DropReport, PortReport, REMOVED, Report};
 
 impl Report {
     /// The counters that must add up, as JSON with a stable order: ports and reasons by name, and only
@@ -15,9 +15,12 @@ impl Report {
     ///  "totals": {"rx": 9, "tx": 7, "drops": 2, "replicated": 0, "originated": 0, "consumed": 0, "held": 0},
     ///  "conserved": true}
     /// ```
+    ///
+    /// Ports that are no more are one more row, `(removed)`, so that the rows add up to the totals.
     pub fn ledger_json(&self) -> Value {
-        let ports: BTreeMap<&str, Value> =
-            self.ports.iter().map(|port| (port.name.as_str(), port_entry(port))).collect();
+        let entry = |port: &PortReport| (port.name.clone(), port_entry(port));
+        let ports: BTreeMap<String, Value> =
+            self.ports.iter().map(entry).chain(self.removed().as_ref().map(entry)).collect();
         let totals = &self.totals;
         json!({
             "host": self.host,
@@ -34,6 +37,17 @@ impl Report {
             "conserved": totals.conserved,
         })
     }
+
+    /// What ports counted that are no more, as one: the totals know them still.
+    fn removed(&self) -> Option<PortReport> {
+        let sum = |count: fn(&PortReport) -> u64| self.ports.iter().map(count).sum::<u64>();
+        let rx = self.totals.rx.saturating_sub(sum(|port| port.rx));
+        let tx = self.totals.tx.saturating_sub(sum(|port| port.tx));
+        let of_removed = |row: &DropReport| Some((row.reason.clone(), *row.by_port.get(REMOVED)?));
+        let drops: BTreeMap<String, u64> = self.drops.iter().filter_map(of_removed).collect();
+        let any = rx > 0 || tx > 0 || !drops.is_empty();
+        any.then(|| PortReport { name: REMOVED.into(), rx, tx, drops, ..PortReport::default() })
+    }
 }
 
 fn port_entry(port: &PortReport) -> Value {
@@ -44,7 +58,7 @@ fn port_entry(port: &PortReport) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use crate::report::samples;
+    use crate::report::{REMOVED, samples};
 
     #[test]
     fn the_ledger_is_stable_and_leaves_out_what_never_happened() {
@@ -63,5 +77,17 @@ mod tests {
         );
         report.ports.reverse();
         assert_eq!(report.ledger_json().to_string(), ledger);
+
+        // A port that goes takes its counters along to a row for all such.
+        report.ports.retain(|port| port.name != "blue/web1");
+        for row in &mut report.drops {
+            let gone = row.by_port.remove("blue/web1");
+            gone.map(|count| row.by_port.insert(REMOVED.into(), count));
+        }
+        let ledger = report.ledger_json().to_string();
+        assert!(
+            ledger.contains(r#""(removed)":{"rx":1200,"tx":900,"drops":{"spoofed_ip":30,"spoofed_mac":12}}"#),
+            "{ledger}"
+        );
     }
 }

@@ -16,6 +16,9 @@ use serde::{Deserialize, Serialize};
 pub use change::{Applied, Change, ChangeKind, Detail, Document, Plan, SessionChange, SessionChanges, Times};
 pub use session::{RuleReport, SessionFilter, SessionReport, Sessions};
 
+/// What ports that are no more are called together.
+pub const REMOVED: &str = "(removed)";
+
 /// All that a switch says of itself at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {

@@ -1,6 +1,7 @@
 //! What policy decided, for whoever reads the log: at a bounded rate, and with what was left out counted.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::queue::ArrayQueue;
 use weft_pipelines::flow::rate::Rate;
@@ -12,34 +13,49 @@ const RATE: (u32, u32) = (100, 100);
 const WAITING: usize = 128;
 
 /// Where the control thread finds a worker's decisions.
-pub type Decisions = Arc<ArrayQueue<Decided>>;
+#[derive(Debug)]
+pub struct Decisions {
+    waiting: ArrayQueue<Decided>,
+    lost: AtomicU64,
+}
+
+impl Decisions {
+    /// The next one.
+    pub fn take(&self) -> Option<Decided> {
+        self.waiting.pop()
+    }
+
+    /// How many were to be told and were not, for there were too many.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+}
 
 /// A worker's end of its log.
 #[derive(Debug)]
 pub struct Log {
-    decisions: Decisions,
+    decisions: Arc<Decisions>,
     rate: Rate,
-    /// Decisions that were to be told and were not: there were too many.
-    pub lost: u64,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        let decisions = Arc::new(ArrayQueue::new(WAITING));
-        Self { decisions, rate: Rate::new(RATE.0, RATE.1), lost: 0 }
+        let decisions = Decisions { waiting: ArrayQueue::new(WAITING), lost: AtomicU64::new(0) };
+        Self { decisions: Arc::new(decisions), rate: Rate::new(RATE.0, RATE.1) }
     }
 }
 
 impl Log {
     /// The other end.
-    pub fn decisions(&self) -> Decisions {
+    pub fn decisions(&self) -> Arc<Decisions> {
         self.decisions.clone()
     }
 
     /// Tells of `decided`, unless there was too much to tell lately.
     pub fn tell(&mut self, decided: &Decided) {
-        if !self.rate.take(decided.at) || self.decisions.push(*decided).is_err() {
-            self.lost += 1;
+        if !self.rate.take(decided.at) || self.decisions.waiting.push(*decided).is_err() {
+            // This worker is the only one that counts.
+            self.decisions.lost.store(self.decisions.lost() + 1, Ordering::Relaxed);
         }
     }
 }
@@ -72,12 +88,12 @@ mod tests {
         let mut log = Log::default();
         let decisions = log.decisions();
         (0..1000).for_each(|_| log.tell(&decided(0)));
-        assert_eq!((decisions.len() as u64, log.lost), (100, 900));
+        assert_eq!((decisions.waiting.len(), decisions.lost()), (100, 900));
         // Nobody reads for a second: there is no room, though the rate allows it.
         (0..1000).for_each(|_| log.tell(&decided(1_000_000_000)));
-        assert_eq!((decisions.len() as u64, log.lost), (128, 1872));
-        while decisions.pop().is_some() {}
+        assert_eq!((decisions.waiting.len(), decisions.lost()), (128, 1872));
+        while decisions.take().is_some() {}
         (0..10).for_each(|_| log.tell(&decided(2_000_000_000)));
-        assert_eq!((decisions.len() as u64, log.lost), (10, 1872));
+        assert_eq!((decisions.waiting.len(), decisions.lost()), (10, 1872));
     }
 }

@@ -13,7 +13,7 @@ mod sessions;
 use std::sync::Arc;
 use std::thread;
 
-use weft_pipelines::flow::Secret;
+use weft_pipelines::flow::Sessions;
 use weft_pipelines::snapshot::PortKind;
 use weft_pipelines::{BURST, Frame, HopId, Plane, PortId, Reason, Snapshot, WorkerId};
 
@@ -49,8 +49,6 @@ pub struct Worker<F> {
     pub outputs: Outputs<F>,
     /// Its mail.
     pub mailbox: Arc<Mailbox<F>>,
-    /// What keys its hashes.
-    pub secret: Secret,
     /// The time.
     pub clock: Clock,
     /// How it waits.
@@ -59,9 +57,9 @@ pub struct Worker<F> {
 
 impl<F: Frame> Worker<F> {
     /// Polls until it is told to end. Returns how it stood at the end, with nothing left waiting.
-    pub fn run(self) -> Standing {
+    pub fn run(self, sessions: Sessions) -> Standing {
         let pace = Pace::new(self.poll);
-        let plane = Plane::new(self.id, &self.snapshot, &self.secret);
+        let plane = Plane::with(self.id, &self.snapshot, sessions);
         let coming = Vec::new();
         let mut round = Round { plane, worker: self, work: Work::default(), pace, coming, receiving: true };
         while round.take_mail() {
@@ -183,7 +181,7 @@ impl<F: Frame> Round<F> {
         standing.counters.merge(&outputs.counters);
         standing.work = Work {
             handed_over: outputs.handed_over,
-            log_lost: outputs.log.lost,
+            log_lost: outputs.log.decisions().lost(),
             epoch: self.worker.snapshot.epoch.0,
             ..self.work
         };

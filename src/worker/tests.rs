@@ -6,8 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use weft_pipelines::counters::{RuleCounters, Traffic};
-use weft_pipelines::flow::Secret;
 use weft_pipelines::flow::State;
+use weft_pipelines::flow::{Secret, Sessions};
 use weft_pipelines::{Burst, Counters, Epoch, Handed, Mac, Snapshot, TestFrame};
 
 use super::*;
@@ -93,7 +93,6 @@ impl Host {
                 .collect();
             let mailbox = Arc::new(Mailbox::default());
             let worker = Worker {
-                secret: Secret::from_seed(1),
                 id,
                 snapshot: snapshot.clone(),
                 inputs: inputs.collect(),
@@ -104,7 +103,8 @@ impl Host {
                 poll: Poll::Adaptive,
             };
             mailboxes.push(mailbox);
-            threads.push(thread::spawn(move || worker.run()));
+            let sessions = Sessions::new(&worker.snapshot.sessions, &Secret::from_seed(1));
+            threads.push(thread::spawn(move || worker.run(sessions)));
         }
         Self { wires, mailboxes, threads, compiled, snapshot }
     }
@@ -406,7 +406,6 @@ fn what_is_handed_over_between_two_configurations_is_dropped_by_name() {
     let queue = |port: usize| Some(Box::new(End(wires[port].clone())) as Box<dyn Transmit<_>>);
     let mailbox = Arc::new(Mailbox::default());
     let worker = Worker {
-        secret: Secret::from_seed(1),
         id: WorkerId(0),
         snapshot: before.snapshot.clone(),
         inputs: Vec::new(),
@@ -421,7 +420,8 @@ fn what_is_handed_over_between_two_configurations_is_dropped_by_name() {
         clock: Clock::new(|| 0, 1_000_000_000),
         poll: Poll::Busy,
     };
-    let thread = thread::spawn(move || worker.run());
+    let sessions = Sessions::new(&worker.snapshot.sessions, &Secret::from_seed(1));
+    let thread = thread::spawn(move || worker.run(sessions));
     let sizes = next.snapshot.sizes();
     let (new_port, new_tunnel) = (PortId(4), weft_pipelines::TunnelId(1));
     assert_eq!((sizes.ports, sizes.tunnels), (5, 2));

@@ -75,9 +75,23 @@ impl Host {
 
     /// `weft show WHAT --json`.
     pub fn show(&self, what: &str) -> Result<Value> {
-        let what_for = format!("weft show {what} on {}", self.name());
-        let text = self.command(&["show", what, "--json"])?.success(&what_for)?;
+        self.ask(&["show", what, "--json"])
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Result<Value> {
+        let what_for = format!("weft {} on {}", arguments.join(" "), self.name());
+        let text = self.command(arguments)?.success(&what_for)?;
         serde_json::from_str(&text).map_err(|error| Error::failed(format!("{what_for}: {error}"), text))
+    }
+
+    /// `weft apply DOCUMENT`. That it is refused is no error here.
+    pub fn apply(&self, document: &Path) -> Result<Output> {
+        self.command(&["apply", &document.display().to_string()])
+    }
+
+    /// `weft plan DOCUMENT --json`.
+    pub fn plan(&self, document: &Path) -> Result<Value> {
+        self.ask(&["plan", &document.display().to_string(), "--json"])
     }
 
     /// Stops it (`SIGTERM`) and returns the ledger that it closes with.
@@ -157,11 +171,20 @@ pub fn binary() -> Result<PathBuf> {
     if let Some(path) = env::var_os("WEFT_BIN") {
         return Ok(path.into());
     }
+    beside("weft")
+}
+
+/// A program that cargo built beside the running one.
+pub(crate) fn beside(program: &str) -> Result<PathBuf> {
     let exe = env::current_exe().doing(|| "finding the running program".into())?;
     // target/PROFILE/testbed or target/PROFILE/deps/TEST
-    let beside = exe.ancestors().skip(1).take(2).map(|dir| dir.join("weft")).find(|path| path.is_file());
+    let beside = exe.ancestors().skip(1).take(2).map(|dir| dir.join(program)).find(|path| path.is_file());
     beside.ok_or_else(|| {
-        Error::failed(format!("no weft beside {} (cargo build?) and no WEFT_BIN", exe.display()), "")
+        let variable = program.to_uppercase().replace('-', "_");
+        Error::failed(
+            format!("no {program} beside {} (cargo build?) and no {variable}_BIN", exe.display()),
+            "",
+        )
     })
 }
 

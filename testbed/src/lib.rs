@@ -32,10 +32,12 @@ pub mod scope;
 pub mod tcp;
 pub mod underlay;
 pub mod up;
+pub mod wire;
 
 pub use error::{Error, Result};
 pub use guest::{Guest, GuestKind, Output, Station, transfer};
 pub use host::Host;
-pub use lab::{GuestSpec, HostSpec, Lab, LabSpec};
+pub use lab::{GuestSpec, HostSpec, Lab, LabSpec, PolicySpec};
 pub use scope::{Namespace, Process, Spawn, WorkDir, wait_for};
 pub use underlay::Underlay;
+pub use wire::Faults;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use testbed::{Namespace, Result, Spawn, WorkDir, demo, scope, tcp, up};
+use testbed::{Faults, Namespace, Result, Spawn, WorkDir, demo, scope, tcp, up, wire};
 
 #[derive(Debug, Parser)]
 #[command(name = "testbed", about = "Labs for Weft", version)]
@@ -58,6 +58,31 @@ enum Command {
         /// The longest to wait, in seconds, for a connection and then for each step of progress
         #[arg(long, default_value_t = 30)]
         deadline: u64,
+    },
+    /// Carry frames between two devices, not all and not in order, until SIGTERM; print what was done to them
+    BadWire {
+        /// The one device
+        one: String,
+        /// The other
+        other: String,
+        /// How long a frame takes, in microseconds
+        #[arg(long, default_value_t = 0)]
+        delay_us: u64,
+        /// How much sooner or later a frame may come, in microseconds
+        #[arg(long, default_value_t = 0)]
+        jitter_us: u64,
+        /// Of 100 frames, how many take no time at all
+        #[arg(long, default_value_t = 0.0)]
+        hurried: f64,
+        /// Of 100 frames, how many are lost
+        #[arg(long, default_value_t = 0.0)]
+        lost: f64,
+        /// Of 100 frames, how many come twice
+        #[arg(long, default_value_t = 0.0)]
+        repeated: f64,
+        /// What all chances follow from
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
     },
     /// Remove what labs that were killed left behind
     Sweep,
@@ -113,13 +138,20 @@ fn act(command: Command) -> Result<bool> {
             let listening = |address| eprintln!("listening at {address}");
             print_json(&tcp::receive(at, Duration::from_secs(deadline), listening)?);
         }
+        Command::BadWire { one, other, delay_us, jitter_us, hurried, lost, repeated, seed } => {
+            let (delay, jitter) = (Duration::from_micros(delay_us), Duration::from_micros(jitter_us));
+            print_json(&wire::carry(
+                [&one, &other],
+                &Faults { delay, jitter, hurried, lost, repeated, seed },
+            )?);
+        }
         Command::Sweep => scope::sweep(),
         Command::Hold { panic } => hold(panic)?,
     }
     Ok(true)
 }
 
-fn print_json(report: &tcp::Report) {
+fn print_json(report: &impl serde::Serialize) {
     println!("{}", serde_json::json!(report));
 }
 

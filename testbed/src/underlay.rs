@@ -17,6 +17,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::scope::is_root;
+use crate::wire::{BadWire, Faults};
 use crate::{Error, Namespace, Result, WorkDir};
 
 /// How hosts are joined.
@@ -39,7 +40,7 @@ impl Underlay {
     /// [`Error::NeedsRoot`] for [`Underlay::Veth`]; [`Error::Failed`] for a pair's kind that is given more than two.
     pub fn join(self, dir: &WorkDir, hosts: &[&str]) -> Result<Wiring> {
         let sockets = match (self, hosts) {
-            (Self::None, _) => return Ok(Wiring { uplinks: Vec::new(), bridge: None }),
+            (Self::None, _) => return Ok(Wiring { uplinks: Vec::new(), wires: Vec::new(), bridge: None }),
             (Self::Veth, _) => return Wiring::bridged(hosts),
             (Self::Vhost | Self::Memif, [_, _]) => [0, 1].map(|side| pair_device(self, dir, side)),
             (Self::Vhost | Self::Memif, _) => {
@@ -52,7 +53,11 @@ impl Underlay {
             serves,
             namespace: None,
         };
-        Ok(Wiring { uplinks: hosts.iter().zip(sockets).map(uplink).collect(), bridge: None })
+        Ok(Wiring {
+            uplinks: hosts.iter().zip(sockets).map(uplink).collect(),
+            wires: Vec::new(),
+            bridge: None,
+        })
     }
 }
 
@@ -60,6 +65,8 @@ impl Underlay {
 #[derive(Debug)]
 pub struct Wiring {
     uplinks: Vec<Uplink>,
+    /// The bad ones among their wires, by host.
+    wires: Vec<(String, BadWire)>,
     /// Where the wires of [`Underlay::Veth`] meet.
     bridge: Option<Bridge>,
 }
@@ -73,6 +80,27 @@ impl Wiring {
     /// Where the wires meet, for a peer or a capture to join; only with [`Underlay::Veth`].
     pub fn bridge(&mut self) -> Option<&mut Bridge> {
         self.bridge.as_mut()
+    }
+
+    /// Makes the wire of this host a bad one; only with [`Underlay::Veth`].
+    pub fn impair(&mut self, host: &str, faults: Faults, dir: &WorkDir) -> Result<()> {
+        let plugged = self.uplinks.iter().position(|uplink| uplink.host == host);
+        let (Some(bridge), Some(port)) = (&mut self.bridge, plugged) else {
+            return Err(Error::failed(format!("{host} has no virtual wire"), ""));
+        };
+        let wire = bridge.impair(port, faults, dir)?;
+        self.wires.push((host.to_owned(), wire));
+        Ok(())
+    }
+
+    /// Whether the wire of this host is a bad one.
+    pub fn is_impaired(&self, host: &str) -> bool {
+        self.wires.iter().any(|(name, _)| name == host)
+    }
+
+    /// The bad wires, in the order they were made.
+    pub fn bad_wires(&self) -> impl Iterator<Item = &BadWire> {
+        self.wires.iter().map(|(_, wire)| wire)
     }
 
     fn bridged(hosts: &[&str]) -> Result<Self> {
@@ -92,7 +120,7 @@ impl Wiring {
                 namespace: Some(namespace),
             });
         }
-        Ok(Self { uplinks, bridge: Some(bridge) })
+        Ok(Self { uplinks, wires: Vec::new(), bridge: Some(bridge) })
     }
 }
 
@@ -140,6 +168,14 @@ impl Bridge {
         self.ports += 1;
         other.join(device, &self.namespace, &port, UPLINK_MTU)?;
         self.namespace.must(&format!("ip link set dev {port} master br0")).map(drop)
+    }
+
+    /// Makes the wire of the `port`-th that was plugged in a bad one.
+    fn impair(&self, port: usize, faults: Faults, dir: &WorkDir) -> Result<BadWire> {
+        let device = format!("port{port}");
+        let wire = BadWire::insert(&self.namespace, &device, UPLINK_MTU, faults, dir)?;
+        self.namespace.must(&format!("ip link set dev {device} master br0"))?;
+        Ok(wire)
     }
 
     /// Where the bridge is: `br0` there sees all that is flooded, `portN` all of one wire.

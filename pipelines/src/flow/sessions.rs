@@ -6,7 +6,7 @@ use super::key::{Key, Key4, Key6};
 use super::rate::Rate;
 use super::settings::{Limits, Settings};
 use super::side::Side;
-use super::table::{Slot, Table};
+use super::table::{Memory, Slot, Table};
 use crate::ids::{PortId, Tick};
 
 /// Datagrams in fragments that a worker follows at once.
@@ -69,9 +69,14 @@ impl Family for Key6 {
 impl Sessions {
     /// Room for as many as `settings` say; `secret` keys the hashes.
     pub fn new(settings: &Settings, secret: &Secret) -> Self {
+        Self::within(Memory::new(settings.capacity), Memory::new(settings.capacity), secret)
+    }
+
+    /// In this memory.
+    pub fn within(v4: Memory<Key4>, v6: Memory<Key6>, secret: &Secret) -> Self {
         Self {
-            v4: Table::new(settings.capacity, secret),
-            v6: Table::new(settings.capacity, secret),
+            v4: Table::within(v4, secret),
+            v6: Table::within(v6, secret),
             fragments: Fragments::new(DATAGRAMS, secret.word()),
             rates: Vec::new(),
         }

@@ -133,7 +133,9 @@ fn cells_of_every_size_decide_as_the_plain_one() {
         }
         // Without what hides all the rest, and with ports all over.
         for rule in &mut rules.rules {
-            rule.services.iter_mut().for_each(|service| spread(&mut choose, service));
+            std::sync::Arc::make_mut(&mut rule.services)
+                .iter_mut()
+                .for_each(|service| spread(&mut choose, service));
         }
         let policy = Policy::compile(&rules);
         assert!(policy.size().intervals > rules.rules.len() / 4, "{:?}", policy.size());

@@ -408,7 +408,7 @@ pub fn mixed_questions(choose: &mut impl Choose, rules: &Rules, count: usize) ->
         let beside = choose.once_in(3);
         let mut who = |side| {
             let group = match side {
-                Side::Group(group) if !beside => group,
+                Side::Group(group) if !beside && of_group.contains_key(&group) => group,
                 _ => groups[choose.below(groups.len())],
             };
             let addresses = &of_group[&group];

@@ -50,7 +50,7 @@ impl Flows {
     pub fn choose(&mut self) -> u32 {
         // Knuth's constants for a modulus of 2^32; the high half of the product is even.
         self.next = self.next.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (u64::from(self.next) * u64::from(self.count) >> 32) as u32
+        ((u64::from(self.next) * u64::from(self.count)) >> 32) as u32
     }
 }
 

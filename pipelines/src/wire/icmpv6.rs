@@ -60,7 +60,8 @@ pub const fn query_of(kind: u8) -> Option<(u8, bool)> {
 
 /// Whether a message of type `kind` keeps the link itself going: neighbour discovery and multicast listeners.
 ///
-/// Policy is not asked about them: without them there is no link to have a policy for (RFC 4890, section 4.4.1).
+/// Policy is not asked about them: without them there is no link to have a policy for (RFC 4890, section
+/// 4.4.1).
 pub const fn is_discovery(kind: u8) -> bool {
     matches!(kind, kind::MLD_QUERY..=kind::REDIRECT | kind::MLD_REPORT_V2)
 }

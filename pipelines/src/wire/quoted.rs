@@ -4,7 +4,8 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 
 use super::{Malformed, icmp, ipv4, ipv6};
 
-/// Bytes of the transport header that every quote has (RFC 792): enough for ports, and for a query's identifier.
+/// Bytes of the transport header that every quote has (RFC 792): enough for ports, and for a query's
+/// identifier.
 pub const LEAST: usize = 8;
 
 /// A quoted packet, with addresses of one family.

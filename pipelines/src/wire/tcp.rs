@@ -89,7 +89,8 @@ impl<'a> Tcp<'a> {
         u16::from_be_bytes([self.header[14], self.header[15]])
     }
 
-    /// The options, each with its kind and its data, up to the end of the list or one that does not hold together.
+    /// The options, each with its kind and its data, up to the end of the list or one that does not hold
+    /// together.
     pub fn options(self) -> impl Iterator<Item = (u8, &'a [u8])> {
         Options(self.options)
     }

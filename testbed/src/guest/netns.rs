@@ -51,6 +51,11 @@ impl NetnsGuest {
         format!("net_af_xdp{index},iface={wire}")
     }
 
+    /// Gives it one more address.
+    pub fn assign(&self, address: IpAddr, prefix: u8) -> Result<()> {
+        self.namespace.assign("eth0", address, prefix)
+    }
+
     /// Where it lives.
     pub fn namespace(&self) -> &Namespace {
         &self.namespace

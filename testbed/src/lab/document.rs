@@ -3,13 +3,16 @@
 use std::fmt::Write;
 use std::thread;
 
+use super::policy::PolicySpec;
 use super::spec::{HostSpec, LabSpec, Placed};
 use crate::guest::{GuestKind, NetnsGuest};
 use crate::underlay::{UPLINK_MTU, Wiring};
 
 /// The document's text. What is between quotes is written by JSON's rules, which are YAML's too.
 pub(super) fn write(spec: &LabSpec, placed: &[Placed], wiring: &Wiring) -> String {
-    let mut text = format!("fabric: {{ name: lab, vxlan: {{ port: {} }} }}\nhosts:\n", spec.vxlan_port);
+    let sessions = spec.sessions.as_ref().map(|words| format!(", sessions: {words}")).unwrap_or_default();
+    let mut text =
+        format!("fabric: {{ name: lab, vxlan: {{ port: {} }}{sessions} }}\nhosts:\n", spec.vxlan_port);
     for (index, host) in spec.hosts.iter().enumerate() {
         text += &host_entry(index, host, wiring);
     }
@@ -19,7 +22,9 @@ pub(super) fn write(spec: &LabSpec, placed: &[Placed], wiring: &Wiring) -> Strin
         line(&mut text, format_args!("    segments:"));
         for segment in &tenant.segments {
             let gateway = segment.gateway.as_ref().map(|gateway| format!(", gateway: [{}]", quoted(gateway)));
-            let (name, vni, subnet) = (&segment.name, segment.vni, quoted(&segment.subnet));
+            let (name, vni) = (&segment.name, segment.vni);
+            let subnets: Vec<String> = segment.subnets.iter().map(|subnet| quoted(subnet)).collect();
+            let subnet = subnets.join(", ");
             let gateway = gateway.unwrap_or_default();
             line(
                 &mut text,
@@ -28,13 +33,18 @@ pub(super) fn write(spec: &LabSpec, placed: &[Placed], wiring: &Wiring) -> Strin
         }
         let own =
             placed.iter().filter(|guest| guest.spec.name.split('/').next() == Some(tenant.name.as_str()));
+        let groups = spec.groups(&tenant.name);
+        if !groups.is_empty() {
+            line(&mut text, format_args!("    groups:"));
+        }
+        for group in groups {
+            line(&mut text, format_args!("      - {{ name: {group} }}"));
+        }
         line(&mut text, format_args!("    endpoints:"));
         own.for_each(|guest| text += &endpoint_entry(guest, spec));
-        tenant
-            .yaml
-            .iter()
-            .flat_map(|yaml| yaml.lines())
-            .for_each(|words| line(&mut text, format_args!("    {words}")));
+        let policy = tenant.policy.iter().flat_map(PolicySpec::lines);
+        let words = tenant.yaml.iter().flat_map(|yaml| yaml.lines()).map(str::to_owned);
+        policy.chain(words).for_each(|words| line(&mut text, format_args!("    {words}")));
     }
     text
 }
@@ -72,15 +82,18 @@ fn endpoint_entry(guest: &Placed, spec: &LabSpec) -> String {
         _ => format!("vhost-user: {}", guest.socket()),
     };
     let name = guest.spec.name.split('/').next_back().unwrap_or_default();
-    let (host, segment, mac, ip) =
-        (&guest.spec.host, &guest.spec.segment, quoted(&guest.mac), quoted(&guest.spec.ip));
+    let (host, segment, mac) = (&guest.spec.host, &guest.spec.segment, quoted(&guest.mac));
+    let addresses = [&guest.spec.ip].into_iter().chain(&guest.spec.also);
+    let ip = addresses.map(|ip| quoted(ip)).collect::<Vec<_>>().join(", ");
     let groups = if guest.spec.groups.is_empty() {
         String::new()
     } else {
         format!(", groups: [{}]", guest.spec.groups.join(", "))
     };
+    let sessions =
+        guest.spec.sessions.as_ref().map(|words| format!(", sessions: {words}")).unwrap_or_default();
     format!(
-        "      - {{ name: {name}, host: {host}, attach: {{ {attach} }}, segment: {segment}, mac: {mac}, ip: [{ip}]{groups} }}\n"
+        "      - {{ name: {name}, host: {host}, attach: {{ {attach} }}, segment: {segment}, mac: {mac}, ip: [{ip}]{groups}{sessions} }}\n"
     )
 }
 
@@ -96,7 +109,7 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::write;
-    use crate::{GuestKind, HostSpec, LabSpec, Underlay, WorkDir};
+    use crate::{GuestKind, GuestSpec, HostSpec, LabSpec, PolicySpec, Underlay, WorkDir};
 
     #[test]
     fn a_document_says_all_that_the_description_does() {
@@ -104,14 +117,24 @@ mod tests {
             .host(HostSpec::new("hv-a", "198.51.100.1").cores(&[1]))
             .host(HostSpec::new("hv-b", "198.51.100.2").cores(&[0]))
             .segment("blue", "front", 1001, "10.1.0.0/24")
-            .document("blue", "policy: { default: allow }")
-            .guest("blue", "front", "web1", "hv-a", "10.1.0.11", GuestKind::Qemu)
-            .guest("blue", "front", "db1", "hv-b", "10.1.0.12", GuestKind::Netns);
+            .subnet("blue", "fd00:1::/64")
+            .sessions("{ tcp: liberal }")
+            .policy(
+                "blue",
+                PolicySpec::deny_all().allow("web-to-db", "web", "db", &["tcp/5432", "icmp"]).audit_rule(),
+            )
+            .document("blue", "sessions: { max: 1000 }")
+            .with(GuestSpec::new("blue/web1", "front", "hv-a", "10.1.0.11", GuestKind::Qemu).groups(&["web"]))
+            .with(
+                GuestSpec::new("blue/db1", "front", "hv-b", "10.1.0.12", GuestKind::Netns)
+                    .also("fd00:1::12")
+                    .groups(&["db", "all"]),
+            );
         let dir = WorkDir::new().unwrap();
         let wiring = Underlay::Vhost.join(&dir, &["hv-a", "hv-b"]).unwrap();
         let text =
             write(&spec, &spec.placed().unwrap(), &wiring).replace(&dir.path().display().to_string(), "DIR");
-        let expected = r#"fabric: { name: lab, vxlan: { port: 4789 } }
+        let expected = r#"fabric: { name: lab, vxlan: { port: 4789 }, sessions: { tcp: liberal } }
 hosts:
   - name: hv-a
     vtep: "198.51.100.1"
@@ -128,13 +151,37 @@ hosts:
 tenants:
   - name: blue
     segments:
-      - { name: front, vni: 1001, subnet: ["10.1.0.0/24"] }
+      - { name: front, vni: 1001, subnet: ["10.1.0.0/24", "fd00:1::/64"] }
+    groups:
+      - { name: all }
+      - { name: db }
+      - { name: web }
     endpoints:
-      - { name: web1, host: hv-a, attach: { vhost-user: blue-web1.sock }, segment: front, mac: "02:00:00:00:00:01", ip: ["10.1.0.11"] }
-      - { name: db1, host: hv-b, attach: { device: "net_af_xdp1,iface=g1" }, segment: front, mac: "02:00:00:00:00:02", ip: ["10.1.0.12"] }
-    policy: { default: allow }
+      - { name: web1, host: hv-a, attach: { vhost-user: blue-web1.sock }, segment: front, mac: "02:00:00:00:00:01", ip: ["10.1.0.11"], groups: [web] }
+      - { name: db1, host: hv-b, attach: { device: "net_af_xdp1,iface=g1" }, segment: front, mac: "02:00:00:00:00:02", ip: ["10.1.0.12", "fd00:1::12"], groups: [db, all] }
+    policy:
+      default: deny
+      rules:
+        - { name: web-to-db, from: web, to: db, allow: [tcp/5432, icmp], mode: audit }
+    sessions: { max: 1000 }
 "#;
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_guest_taken_away_leaves_the_others_as_they_were() {
+        let spec = LabSpec::new(Underlay::None)
+            .host(HostSpec::new("hv-a", "198.51.100.1"))
+            .segment("blue", "front", 1001, "10.1.0.0/24")
+            .guest("blue", "front", "web1", "hv-a", "10.1.0.11", GuestKind::Netns)
+            .guest("blue", "front", "web2", "hv-a", "10.1.0.12", GuestKind::Netns);
+        let text = |spec: &LabSpec| {
+            let dir = WorkDir::new().unwrap();
+            write(spec, &spec.placed().unwrap(), &Underlay::None.join(&dir, &[]).unwrap())
+        };
+        let (before, after) = (text(&spec), text(&spec.without("blue/web1")));
+        let kept = before.lines().filter(|line| !line.contains("web1"));
+        assert_eq!(kept.collect::<Vec<_>>(), after.lines().collect::<Vec<_>>());
     }
 
     #[test]

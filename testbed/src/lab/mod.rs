@@ -1,14 +1,17 @@
 //! A whole lab: from a description to running hosts, guests and peers, and back to nothing.
 
 mod document;
+mod policy;
 mod spec;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use policy::PolicySpec;
 pub use spec::{GuestSpec, HostSpec, LabSpec, Placed};
 
 use crate::error::Doing;
@@ -17,6 +20,7 @@ use crate::guest::{Guest, GuestKind, Machine, NetnsGuest, Nic, QemuGuest, Statio
 use crate::host::{Host, HostOptions, Ledger};
 use crate::peer::{Endpoint, LinuxVxlan, Remote};
 use crate::underlay::{UPLINK_MTU, Underlay, Uplink, Wiring};
+use crate::wire::{BadWire, Carried};
 use crate::{Error, Namespace, Result, WorkDir};
 
 /// A running lab. Guests go first when it is dropped, then peers, hosts, the underlay, and last the directory.
@@ -28,6 +32,8 @@ pub struct Lab {
     hosts: BTreeMap<String, Host>,
     /// The hosts' names as they were started.
     order: Vec<String>,
+    /// The bad wires of guests.
+    wires: Vec<BadWire>,
     namespaces: BTreeMap<String, Namespace>,
     wiring: Wiring,
     dir: Arc<WorkDir>,
@@ -48,15 +54,14 @@ impl Lab {
             peers: BTreeMap::new(),
             hosts: BTreeMap::new(),
             order: names.iter().map(|name| (*name).to_owned()).collect(),
+            wires: Vec::new(),
             namespaces: BTreeMap::new(),
             wiring,
             dir,
         };
         let placed = spec.placed()?;
         lab.lay_wires(&spec, &placed)?;
-        let fabric = lab.dir.join("fabric.yaml");
-        let text = document::write(&spec, &placed, &lab.wiring);
-        fs::write(&fabric, text).doing(|| format!("writing {}", fabric.display()))?;
+        lab.write_document(&spec, &placed)?;
         lab.start_hosts(&spec)?;
         lab.start_peers(&spec, &placed)?;
         lab.start_machines(&placed)?;
@@ -92,6 +97,17 @@ impl Lab {
         machine.unwrap_or_else(|| panic!("the lab has no machine {name}"))
     }
 
+    /// The namespace that the guest `tenant/name` of [`GuestKind::Netns`] is.
+    ///
+    /// # Panics
+    /// When the lab's description has no such guest.
+    pub fn namespace(&self, name: &str) -> &Namespace {
+        match self.guests.get(name) {
+            Some(Guest::Netns(guest)) => guest.namespace(),
+            _ => panic!("the lab has no namespace {name}"),
+        }
+    }
+
     /// The host of this name.
     ///
     /// # Panics
@@ -124,6 +140,36 @@ impl Lab {
         host.wait_ready(START)
     }
 
+    /// Puts another description in force while all runs: policies, how sessions are kept, guests that come and guests that
+    /// go. Hosts stay as they are.
+    ///
+    /// # Errors
+    /// When a host refuses it; those before it in order have it in force then.
+    pub fn apply(&mut self, spec: &LabSpec) -> Result<()> {
+        let placed = spec.placed()?;
+        self.lay_wires(spec, &placed)?;
+        let document = self.write_document(spec, &placed)?;
+        for host in spec.switches() {
+            let applied = self.host(&host.name).apply(&document)?;
+            applied.success(&format!("weft apply on {}", host.name))?;
+        }
+        self.guests.retain(|name, _| placed.iter().any(|guest| guest.spec.name == *name));
+        self.start_machines(&placed)
+    }
+
+    /// The document in force, to be changed and tried.
+    pub fn document(&self) -> Result<String> {
+        let fabric = self.dir.join(DOCUMENT);
+        fs::read_to_string(&fabric).doing(|| format!("reading {}", fabric.display()))
+    }
+
+    fn write_document(&self, spec: &LabSpec, placed: &[Placed]) -> Result<PathBuf> {
+        let fabric = self.dir.join(DOCUMENT);
+        let text = document::write(spec, placed, &self.wiring);
+        fs::write(&fabric, text).doing(|| format!("writing {}", fabric.display()))?;
+        Ok(fabric)
+    }
+
     /// Stops every host and returns what each counted, by its name. Guests and peers stay, unconnected.
     ///
     /// The last started is the first stopped: it serves the underlay's socket, and DPDK 22.11 may abort
@@ -131,6 +177,11 @@ impl Lab {
     pub fn stop_hosts(&self) -> Result<BTreeMap<String, Ledger>> {
         let stop = |name: &String| Ok((name.clone(), self.host(name).stop(STOP)?));
         self.order.iter().rev().map(stop).collect()
+    }
+
+    /// Cuts all bad wires and says what each did: hosts' first, then guests'.
+    pub fn cut_wires(&self) -> Result<Vec<Carried>> {
+        self.wiring.bad_wires().chain(&self.wires).map(BadWire::cut).collect()
     }
 
     /// Where the wires meet, for captures; only with [`crate::Underlay::Veth`].
@@ -146,23 +197,36 @@ impl Lab {
     /// Gives a namespace to each host that needs one, and lays the wires of guests in namespaces.
     fn lay_wires(&mut self, spec: &LabSpec, placed: &[Placed]) -> Result<()> {
         for host in spec.switches() {
-            let guests = placed
-                .iter()
-                .filter(|guest| guest.spec.host == host.name && guest.spec.kind == GuestKind::Netns);
-            for guest in guests {
-                let made = match self.wiring.uplink(&host.name).and_then(|uplink| uplink.namespace.as_ref()) {
-                    Some(namespace) => wire_up(guest, namespace)?,
-                    None => {
-                        if !self.namespaces.contains_key(&host.name) {
-                            self.namespaces.insert(host.name.clone(), Namespace::new(&host.name)?);
-                        }
-                        wire_up(guest, &self.namespaces[&host.name])?
-                    }
-                };
+            let here = |guest: &&Placed| guest.spec.host == host.name && guest.spec.kind == GuestKind::Netns;
+            for guest in placed.iter().filter(here) {
+                if self.guests.contains_key(&guest.spec.name) {
+                    continue;
+                }
+                let made = wire_up(guest, self.place(&host.name)?)?;
                 self.guests.insert(guest.spec.name.clone(), Guest::Netns(made));
+                if let Some(faults) = guest.spec.faults {
+                    let (wire, mtu) = (guest.wire(), guest.spec.mtu);
+                    let dir = Arc::clone(&self.dir);
+                    let bad = BadWire::insert(self.place(&host.name)?, &wire, mtu, faults, &dir)?;
+                    self.wires.push(bad);
+                }
+            }
+            if let Some(faults) = host.faults.filter(|_| !self.wiring.is_impaired(&host.name)) {
+                self.wiring.impair(&host.name, faults, &self.dir)?;
             }
         }
         Ok(())
+    }
+
+    /// The namespace that this host runs in: its uplink's, or one of its own.
+    fn place(&mut self, host: &str) -> Result<&Namespace> {
+        if let Some(place) = self.wiring.uplink(host).and_then(|uplink| uplink.namespace.as_ref()) {
+            return Ok(place);
+        }
+        if !self.namespaces.contains_key(host) {
+            self.namespaces.insert(host.to_owned(), Namespace::new(host)?);
+        }
+        Ok(&self.namespaces[host])
     }
 
     fn start_hosts(&mut self, spec: &LabSpec) -> Result<()> {
@@ -174,7 +238,7 @@ impl Lab {
             let of_uplink = uplink.and_then(|uplink: &Uplink| uplink.namespace.as_ref());
             let namespace =
                 of_uplink.or_else(|| self.namespaces.get(&host.name)).map(|made| made.name().to_owned());
-            let fabric = self.dir.join("fabric.yaml");
+            let fabric = self.dir.join(DOCUMENT);
             let options = HostOptions {
                 name: host.name.clone(),
                 fabric,
@@ -218,6 +282,9 @@ impl Lab {
     fn start_machines(&mut self, placed: &[Placed]) -> Result<()> {
         let mut booting = Vec::new();
         for guest in placed.iter().filter(|guest| guest.spec.kind == GuestKind::Qemu) {
+            if self.guests.contains_key(&guest.spec.name) {
+                continue;
+            }
             let Some(host) = self.hosts.get(&guest.spec.host) else { continue };
             let nic = Nic {
                 mtu: guest.spec.mtu,
@@ -270,11 +337,15 @@ fn wire_up(guest: &Placed, host: &Namespace) -> Result<NetnsGuest> {
         guest.prefix,
         guest.spec.mtu,
     )?;
+    guest.others.iter().try_for_each(|(address, prefix)| made.assign(*address, *prefix))?;
     if let Some(gateway) = guest.gateway {
         made.namespace().must(&format!("ip route add default via {gateway}"))?;
     }
     Ok(made)
 }
+
+/// The document's name in the lab's directory.
+const DOCUMENT: &str = "fabric.yaml";
 
 /// What guests may send so that it fits the underlay with 50 bytes of headers before it.
 pub const GUEST_MTU: u16 = UPLINK_MTU - 50;

@@ -1,10 +1,13 @@
 //! What a lab is to be: hosts, tenants, guests. Names and addresses are as in the fabric's document.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use super::policy::PolicySpec;
 use super::{GUEST_MTU, is_within, parse};
 use crate::guest::GuestKind;
+use crate::wire::Faults;
 use crate::{Error, Result, Underlay};
 
 /// The description of a lab.
@@ -16,6 +19,7 @@ pub struct LabSpec {
     pub vxlan_port: u16,
     /// The switch's program, if not [`crate::host::binary`].
     pub binary: Option<PathBuf>,
+    pub(super) sessions: Option<String>,
     pub(super) hosts: Vec<HostSpec>,
     pub(super) tenants: Vec<TenantSpec>,
     pub(super) guests: Vec<GuestSpec>,
@@ -28,10 +32,17 @@ impl LabSpec {
             underlay,
             vxlan_port: 4789,
             binary: None,
+            sessions: None,
             hosts: Vec::new(),
             tenants: Vec::new(),
             guests: Vec::new(),
         }
+    }
+
+    /// How the fabric's sessions are kept, in the document's own words: `{ tcp: strict, timeouts: { udp: 2s } }`.
+    pub fn sessions(mut self, yaml: &str) -> Self {
+        self.sessions = Some(yaml.into());
+        self
     }
 
     /// One more host, started in the order given.
@@ -42,8 +53,16 @@ impl LabSpec {
 
     /// One more segment of a tenant, which is made if it is new.
     pub fn segment(mut self, tenant: &str, name: &str, vni: u32, subnet: &str) -> Self {
-        let segment = SegmentSpec { name: name.into(), vni, subnet: subnet.into(), gateway: None };
+        let segment = SegmentSpec { name: name.into(), vni, subnets: vec![subnet.into()], gateway: None };
         self.tenant_mut(tenant).segments.push(segment);
+        self
+    }
+
+    /// One more subnet of the segment given last to this tenant: of the other family, say.
+    pub fn subnet(mut self, tenant: &str, subnet: &str) -> Self {
+        if let Some(segment) = self.tenant_mut(tenant).segments.last_mut() {
+            segment.subnets.push(subnet.into());
+        }
         self
     }
 
@@ -55,12 +74,17 @@ impl LabSpec {
         self
     }
 
-    /// More of a tenant in the document's own words: `groups`, `policy`, `qos`.
+    /// A tenant's policy, in place of an earlier one. Its rules speak of the groups that guests are in.
+    pub fn policy(mut self, tenant: &str, policy: PolicySpec) -> Self {
+        self.tenant_mut(tenant).policy = Some(policy);
+        self
+    }
+
+    /// More of a tenant in the document's own words: `qos`, `sessions`.
     ///
     /// ```
     /// # use testbed::{LabSpec, Underlay};
-    /// let spec = LabSpec::new(Underlay::None)
-    ///     .document("blue", "policy: { default: deny, rules: [{ name: in, from: any, to: any, allow: [icmp] }] }");
+    /// let spec = LabSpec::new(Underlay::None).document("blue", "sessions: { max: 1000, rate: 500/s }");
     /// ```
     pub fn document(mut self, tenant: &str, yaml: &str) -> Self {
         self.tenant_mut(tenant).yaml.push(yaml.into());
@@ -86,6 +110,18 @@ impl LabSpec {
         self.with(GuestSpec::new(&format!("{tenant}/{name}"), segment, host, ip, kind))
     }
 
+    /// The same without this guest. The others keep all that follows from their places.
+    pub fn without(mut self, guest: &str) -> Self {
+        self.guests.iter_mut().filter(|given| given.name == guest).for_each(|given| given.is_gone = true);
+        self
+    }
+
+    /// The groups that guests of a tenant are in, by name.
+    pub(super) fn groups(&self, tenant: &str) -> BTreeSet<&str> {
+        let of_tenant = |guest: &&GuestSpec| !guest.is_gone && guest.tenant() == tenant;
+        self.guests.iter().filter(of_tenant).flat_map(|guest| &guest.groups).map(String::as_str).collect()
+    }
+
     pub(super) fn switches(&self) -> impl Iterator<Item = &HostSpec> {
         self.hosts.iter().filter(|host| !host.is_peer)
     }
@@ -96,7 +132,8 @@ impl LabSpec {
 
     /// The guests with all that their document entry needs.
     pub(super) fn placed(&self) -> Result<Vec<Placed>> {
-        self.guests.iter().enumerate().map(|(index, guest)| self.place(index, guest)).collect()
+        let given = self.guests.iter().enumerate().filter(|(_, guest)| !guest.is_gone);
+        given.map(|(index, guest)| self.place(index, guest)).collect()
     }
 
     fn place(&self, index: usize, guest: &GuestSpec) -> Result<Placed> {
@@ -111,13 +148,20 @@ impl LabSpec {
         let segment = segment.ok_or_else(|| lacks(format!("segment {}", guest.segment)))?;
         let host = self.hosts.iter().find(|host| host.name == guest.host);
         let host = host.ok_or_else(|| lacks(format!("host {}", guest.host)))?;
-        let (network, prefix) =
-            segment.subnet.split_once('/').ok_or_else(|| lacks(format!("prefix in {}", segment.subnet)))?;
-        let (network, prefix): (IpAddr, u8) = (parse(network, "address")?, parse(prefix, "prefix")?);
-        let address: IpAddr = parse(&guest.ip, "address")?;
-        if !is_within(address, network, prefix) {
-            return Err(lacks(format!("{address} in {}", segment.subnet)));
-        }
+        let within = |text: &str| -> Result<(IpAddr, u8)> {
+            let address = parse(text, "address")?;
+            for subnet in &segment.subnets {
+                let (network, prefix) =
+                    subnet.split_once('/').ok_or_else(|| lacks(format!("prefix in {subnet}")))?;
+                let (network, prefix) = (parse(network, "address")?, parse(prefix, "prefix")?);
+                if is_within(address, network, prefix) {
+                    return Ok((address, prefix));
+                }
+            }
+            Err(lacks(format!("{address} in {}", segment.subnets.join(", "))))
+        };
+        let (address, prefix) = within(&guest.ip)?;
+        let others = guest.also.iter().map(|text| within(text)).collect::<Result<_>>()?;
         let gateway = segment.gateway.as_deref().map(|text| parse(text, "address")).transpose()?;
         let [high, low] = (index as u16 + 1).to_be_bytes();
         let mac = guest.mac.clone().unwrap_or_else(|| format!("02:00:00:00:{high:02x}:{low:02x}"));
@@ -127,6 +171,7 @@ impl LabSpec {
             mac,
             address,
             prefix,
+            others,
             gateway,
             vni: segment.vni,
             vtep: host.vtep,
@@ -135,7 +180,8 @@ impl LabSpec {
 
     fn tenant_mut(&mut self, name: &str) -> &mut TenantSpec {
         let at = self.tenants.iter().position(|tenant| tenant.name == name).unwrap_or_else(|| {
-            self.tenants.push(TenantSpec { name: name.into(), segments: Vec::new(), yaml: Vec::new() });
+            let (name, segments, yaml) = (name.into(), Vec::new(), Vec::new());
+            self.tenants.push(TenantSpec { name, segments, policy: None, yaml });
             self.tenants.len() - 1
         });
         &mut self.tenants[at]
@@ -150,6 +196,7 @@ pub struct HostSpec {
     pub(super) is_peer: bool,
     pub(super) user: Option<u32>,
     pub(super) cores: Option<Vec<u32>>,
+    pub(super) faults: Option<Faults>,
 }
 
 impl HostSpec {
@@ -159,7 +206,7 @@ impl HostSpec {
     /// When `vtep` is no address.
     pub fn new(name: &str, vtep: &str) -> Self {
         let vtep = vtep.parse().unwrap_or_else(|_| panic!("`{vtep}` is no address"));
-        Self { name: name.into(), vtep, is_peer: false, user: None, cores: None }
+        Self { name: name.into(), vtep, is_peer: false, user: None, cores: None, faults: None }
     }
 
     /// A host that is Linux with its own VXLAN device.
@@ -176,6 +223,12 @@ impl HostSpec {
         self
     }
 
+    /// What its wire to the underlay does to frames, in both directions; only with [`Underlay::Veth`].
+    pub fn faults(mut self, faults: Faults) -> Self {
+        self.faults = Some(faults);
+        self
+    }
+
     /// The user the switch runs as, which only root may say.
     pub fn user(mut self, uid: u32) -> Self {
         self.user = Some(uid);
@@ -188,6 +241,7 @@ impl HostSpec {
 pub(super) struct TenantSpec {
     pub(super) name: String,
     pub(super) segments: Vec<SegmentSpec>,
+    pub(super) policy: Option<PolicySpec>,
     pub(super) yaml: Vec<String>,
 }
 
@@ -196,7 +250,7 @@ pub(super) struct TenantSpec {
 pub(super) struct SegmentSpec {
     pub(super) name: String,
     pub(super) vni: u32,
-    pub(super) subnet: String,
+    pub(super) subnets: Vec<String>,
     pub(super) gateway: Option<String>,
 }
 
@@ -212,13 +266,24 @@ pub struct GuestSpec {
     pub(super) mtu: u16,
     pub(super) queues: u16,
     pub(super) groups: Vec<String>,
+    pub(super) also: Vec<String>,
+    pub(super) sessions: Option<String>,
+    pub(super) faults: Option<Faults>,
+    pub(super) is_gone: bool,
 }
 
 impl GuestSpec {
     /// The guest `tenant/name`, on a segment of its tenant, at a host.
     pub fn new(name: &str, segment: &str, host: &str, ip: &str, kind: GuestKind) -> Self {
         let (name, segment, host, ip) = (name.into(), segment.into(), host.into(), ip.into());
-        Self { name, segment, host, ip, kind, mac: None, mtu: GUEST_MTU, queues: 1, groups: Vec::new() }
+        let (groups, also) = (Vec::new(), Vec::new());
+        let (mac, mtu, queues) = (None, GUEST_MTU, 1);
+        let (sessions, faults, is_gone) = (None, None, false);
+        Self { name, segment, host, ip, kind, mac, mtu, queues, groups, also, sessions, faults, is_gone }
+    }
+
+    fn tenant(&self) -> &str {
+        self.name.split('/').next().unwrap_or_default()
     }
 
     /// Its MAC address; made of its place in the lab unless said.
@@ -239,6 +304,24 @@ impl GuestSpec {
         self
     }
 
+    /// An address more, of the segment's other subnet. Machines under QEMU do not give it to themselves.
+    pub fn also(mut self, ip: &str) -> Self {
+        self.also.push(ip.into());
+        self
+    }
+
+    /// What it may take of the room for sessions, in the document's own words: `{ max: 1000, rate: 500/s }`.
+    pub fn sessions(mut self, yaml: &str) -> Self {
+        self.sessions = Some(yaml.into());
+        self
+    }
+
+    /// What its wire does to frames, in both directions; only of [`GuestKind::Netns`].
+    pub fn faults(mut self, faults: Faults) -> Self {
+        self.faults = Some(faults);
+        self
+    }
+
     /// The groups it is in.
     pub fn groups(mut self, groups: &[&str]) -> Self {
         self.groups = groups.iter().map(|group| (*group).into()).collect();
@@ -254,6 +337,7 @@ pub struct Placed {
     pub(super) mac: String,
     pub(super) address: IpAddr,
     pub(super) prefix: u8,
+    pub(super) others: Vec<(IpAddr, u8)>,
     pub(super) gateway: Option<IpAddr>,
     pub(super) vni: u32,
     pub(super) vtep: IpAddr,

@@ -1,11 +1,14 @@
 //! A network namespace of the lab's own.
 
+use std::fs::File;
 use std::net::IpAddr;
+use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use std::{fs, thread};
 
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::ledger::{Held, Resource};
 use super::{Process, Spawn, is_root, sweep, workdir};
@@ -60,6 +63,21 @@ impl Namespace {
     /// Starts a process inside.
     pub fn spawn(&self, spawn: Spawn) -> Result<Process> {
         spawn.namespace(&self.name).start()
+    }
+
+    /// Does something in a thread that is inside. Sockets that it makes stay there, whoever uses them later.
+    pub fn inside<T: Send>(&self, act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let what = || format!("entering {}", self.name);
+        let place = File::open(format!("{DIRECTORY}/{}", self.name)).doing(what)?;
+        let enter = || {
+            let network = Some(LinkNameSpaceType::Network);
+            move_into_link_name_space(place.as_fd(), network).doing(what)?;
+            act()
+        };
+        thread::scope(|scope| match scope.spawn(enter).join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
     }
 
     /// Joins this namespace's `here` to `there` of another by a pair of virtual wires, both up, checksums made in

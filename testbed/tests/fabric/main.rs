@@ -5,6 +5,7 @@
 mod hosts;
 mod linux_peer;
 mod machines;
+mod policy;
 mod program;
 mod spoofing;
 mod tenants;
@@ -20,7 +21,7 @@ fn main() {
     let mut arguments = Arguments::from_args();
     // Each lab has two switches and several guests on few processors: one at a time unless asked otherwise.
     arguments.test_threads = arguments.test_threads.or(Some(1));
-    let trials = vec![
+    let mut trials = vec![
         any("the demo holds what it claims", program::demo),
         any("a lab is brought up, looked at and taken down", program::up_and_down),
         any("qemu guests of two hosts ping each other and transfer 64 MiB", machines::two_hosts),
@@ -34,6 +35,7 @@ fn main() {
         root("ports of two workers reach each other and the fabric", hosts::two_workers),
         root("a switch killed and restarted serves its guests again", hosts::killed_and_back),
     ];
+    trials.extend(policy::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
 

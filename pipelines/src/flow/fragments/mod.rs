@@ -1,13 +1,14 @@
 //! Which fragments belong together, without keeping any of them.
 //!
-//! Only the first fragment of a packet has ports, so the others share its verdict. Here it is kept, as a handle of the
-//! caller's, with what was seen of the packet: a fragment that overlaps another may change what a receiver makes of the
-//! ports, so no more of that packet passes (RFC 5722, RFC 1858). A fragment that comes before the first is refused: senders send it
-//! first, and to wait for it takes memory that others can fill.
+//! Only the first fragment of a packet has ports, so the others share its verdict. Here it is kept, as a
+//! handle of the caller's, with what was seen of the packet: a fragment that overlaps another may change what
+//! a receiver makes of the ports, so no more of that packet passes (RFC 5722, RFC 1858). A fragment that
+//! comes before the first is refused: senders send it first, and to wait for it takes memory that others can
+//! fill.
 //!
-//! The table has a fixed size. A packet has a place among the eight of a bucket that a keyed hash chooses. When the bucket is full,
-//! what has expired gives way, then the oldest of the same segment, and nothing of another; a segment has no more than
-//! half of a bucket, so that two must flood before a third is refused.
+//! The table has a fixed size. A packet has a place among the eight of a bucket that a keyed hash chooses.
+//! When the bucket is full, what has expired gives way, then the oldest of the same segment, and nothing of
+//! another; a segment has no more than half of a bucket, so that two must flood before a third is refused.
 
 mod seen;
 
@@ -20,10 +21,11 @@ use seen::{Piece, Seen};
 
 /// How long a packet may take from its first fragment to its last.
 ///
-/// RFC 8200 lets a receiver wait for 60 s, but the senders of IPv4 may need an identification again sooner than that
-/// (RFC 6864, section 3.3); Linux waits for 30 s too.
+/// RFC 8200 lets a receiver wait for 60 s, but the senders of IPv4 may need an identification again sooner
+/// than that (RFC 6864, section 3.3); Linux waits for 30 s too.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
-/// Runs of fragments of one size that are kept of a packet; fragments that come in order are one run, and the last one is another.
+/// Runs of fragments of one size that are kept of a packet; fragments that come in order are one run, and the
+/// last one is another.
 pub const RUNS: usize = 16;
 /// Places of a bucket.
 pub const WAYS: usize = 8;
@@ -95,8 +97,8 @@ pub enum Refused {
     TooMany,
     /// There is no place for another packet.
     Full,
-    /// It is empty; it is no multiple of 8 bytes long, and not the last; or it ends beyond the packet's known end, or
-    /// beyond what a packet can hold.
+    /// It is empty; it is no multiple of 8 bytes long, and not the last; or it ends beyond the packet's known
+    /// end, or beyond what a packet can hold.
     BadLength,
 }
 
@@ -147,8 +149,8 @@ impl<H: Copy> Fragments<H> {
         Ok(())
     }
 
-    /// Takes another fragment, with `len` bytes of its packet's payload from `offset` on, and whether `more` follow;
-    /// returns what was kept with the first.
+    /// Takes another fragment, with `len` bytes of its packet's payload from `offset` on, and whether `more`
+    /// follow; returns what was kept with the first.
     ///
     /// A duplicate passes as long as the packet is not complete.
     pub fn later(
@@ -270,8 +272,8 @@ mod tests {
         assert_eq!(table.later(&wide, 1448, 1, false, NOW), Ok(5));
     }
 
-    /// RFC 1858: a first fragment of no more than the ports, then one over the flags; or the whole header, and one that
-    /// puts another in its place.
+    /// RFC 1858: a first fragment of no more than the ports, then one over the flags; or the whole header,
+    /// and one that puts another in its place.
     #[test]
     fn an_overlap_ends_the_packet() {
         for (first, offset, len, more) in [

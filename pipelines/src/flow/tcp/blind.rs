@@ -1,4 +1,6 @@
-//! Attackers who know the addresses and ports of a connection, but see none of its packets.
+//! Attackers who know the addresses and ports of a connection, but see none of its packets; and ends that misbehave.
+
+use proptest::prelude::*;
 
 use super::model::Whim;
 use super::*;
@@ -64,7 +66,8 @@ fn what_is_made_up_has_no_effect() {
         for (name, [in_window, inert, _]) in [("ACK", ack), ("FIN", fin), ("RST", rst), ("RST ACK", rst_ack)]
         {
             assert_eq!(in_window, 0, "{name}");
-            // Of 2^32 numbers an RST that passes has one of four times 64 KiB at most; the others need two such.
+            // Of 2^32 numbers an RST that passes has one of four times 64 KiB at most; the others need two
+            // such.
             assert!(inert < 2 * (TRIES / 6) / (1 << 14), "{name}: {inert}");
         }
         assert_eq!(syn[0] + syn_ack[0], 0);
@@ -111,5 +114,60 @@ fn a_lucky_guess_does_not_shut_out_the_ends() {
         assert_eq!(windows.step(state, Initiator, &data).verdict, Verdict::InWindow);
         sent += 1000;
         assert_eq!(windows.step(state, Responder, &segment(ACK, b, sent)).verdict, Verdict::InWindow);
+    }
+}
+
+/// A number near one that was used, as far off as windows go.
+fn near() -> impl Strategy<Value = u32> {
+    let base = prop_oneof![Just(0u32), Just(u32::MAX), Just(1 << 31)];
+    let far = prop_oneof![Just(0u32), Just(1 << 16), Just(1 << 30), Just(1 << 31)];
+    (base, far, 0..6u32)
+        .prop_map(|(base, far, step)| base.wrapping_add(far).wrapping_add(step).wrapping_sub(3))
+}
+
+prop_compose! {
+    fn any_segment()(
+        flags: u8,
+        kind in prop::option::weighted(0.9, prop::sample::select(&KINDS[..])),
+        numbers in (near(), near()),
+        window: u16,
+        len in prop_oneof![Just(0u32), 0..3u32, Just(65_495)],
+        is_cut: bool,
+        scale in prop::option::of(0..=MAX_SCALE),
+        has_timestamps: bool,
+    ) -> Segment {
+        let (seq, ack) = numbers;
+        Segment { flags: kind.unwrap_or(flags), seq, ack, window, len, is_cut, scale, has_timestamps }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn whatever_two_ends_send_the_rules_of_verdicts_hold(
+        first in any_segment(),
+        others in prop::collection::vec((any::<bool>(), any_segment()), 0..40),
+    ) {
+        let Ok((mut windows, mut state)) = open(&first, true) else { return Ok(()) };
+        for (from_initiator, segment) in others {
+            let (before, side) = (windows, if from_initiator { Initiator } else { Responder });
+            let step = windows.step(state, side, &segment);
+            match step.verdict {
+                Verdict::InWindow => prop_assert!(state != State::TcpClosed),
+                Verdict::Inert => prop_assert_eq!(step.state, state),
+                Verdict::Reopen => {
+                    prop_assert!(matches!(state, State::TcpClosed | State::TcpTimeWait));
+                    prop_assert_eq!((step.state, windows), (state, before));
+                }
+                Verdict::OutOfWindow | Verdict::BadFlags => {
+                    prop_assert_eq!((step.state, windows), (state, before));
+                }
+            }
+            // Nobody goes back from where the connection was, but by another handshake.
+            let goes_back = (step.state as u8) < state as u8;
+            prop_assert!(!goes_back || step.state == State::TcpSynReceived && segment.flags & KIND == SYN_ACK);
+            state = step.state;
+        }
     }
 }

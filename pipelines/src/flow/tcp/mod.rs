@@ -1,34 +1,38 @@
 //! TCP connections, tracked with their windows.
 //!
-//! The switch sees a connection from one place on the way between its ends. It must never drop what a correct end sends, nor
-//! believe what neither of them can have sent. What it knows at that place is enough for both (G. van Rooij,
-//! "Real stateful TCP packet filtering in IP Filter", 2000), as every byte and every acknowledgement that an end has
-//! got went past here before. For a segment of side A to side B:
+//! The switch sees a connection from one place on the way between its ends. It must never drop what a correct
+//! end sends, nor believe what neither of them can have sent. What it knows at that place is enough for both
+//! (G. van Rooij, "Real stateful TCP packet filtering in IP Filter", 2000), as every byte and every
+//! acknowledgement that an end has got went past here before. For a segment of side A to side B:
 //!
-//! 1. its data end no higher than the highest acknowledgement plus window that B has sent, plus one for a FIN; a closed
-//!    window counts as one byte, for probes;
-//! 2. they end no further below the highest that A has sent than the largest window that B has ever opened, as no more
-//!    than that can be unacknowledged; and a step for keep-alives;
+//! 1. its data end no higher than the highest acknowledgement plus window that B has sent, plus one for a
+//!    FIN; a closed window counts as one byte, for probes;
+//! 2. they end no further below the highest that A has sent than the largest window that B has ever opened,
+//!    as no more than that can be unacknowledged; and a step for keep-alives;
 //! 3. it acknowledges no more than B has sent;
-//! 4. it acknowledges no less than the highest that A has acknowledged less the largest window that A has ever
-//!    opened: B would not take it otherwise (RFC 5961, section 5.2).
+//! 4. it acknowledges no less than the highest that A has acknowledged less the largest window that A has
+//!    ever opened: B would not take it otherwise (RFC 5961, section 5.2).
 //!
-//! Windows below 64 KiB count as 64 KiB in 2 and 4. What fails 2 or 4 by up to one more such window is taken for
-//! a duplicate that was long under way: it passes, but is [`Inert`](Verdict::Inert). What is older than that is dropped: it is no loss, as no
-//! receiver wants it. Selective acknowledgements need no rule of their own: what is repeated between them is above A's
-//! lowest unacknowledged byte, so 2 holds, and the acknowledgement itself stays where 4 wants it.
+//! Windows below 64 KiB count as 64 KiB in 2 and 4. What fails 2 or 4 by up to one more such window is taken
+//! for a duplicate that was long under way: it passes, but is [`Inert`](Verdict::Inert). What is older than
+//! that is dropped: it is no loss, as no receiver wants it. Selective acknowledgements need no rule of their
+//! own: what is repeated between them is above A's lowest unacknowledged byte, so 2 holds, and the
+//! acknowledgement itself stays where 4 wants it.
 //!
-//! A segment that acts on the whole connection is believed only if it has the very number that its receiver expects
-//! (RFC 5961): another RST passes, if it is in the window, and its receiver asks its sender what was meant, with an ACK
-//! that passes too. Likewise every SYN passes an open connection, as the receiver asks in the same way.
+//! A segment that acts on the whole connection is believed only if it has the very number that its receiver
+//! expects (RFC 5961): another RST passes, if it is in the window, and its receiver asks its sender what was
+//! meant, with an ACK that passes too. Likewise every SYN passes an open connection, as the receiver asks in
+//! the same way.
 //!
-//! If neither end knows the connection any more, their next one may have the same ports. A SYN of the initiator that is far from the
-//! windows is therefore remembered until the responder answers: with the old numbers, and all stays as it is; or with
-//! those of the SYN, and the old connection gives way. An attacker would have to send as both ends, and one of them is a guest
-//! of this host, whose packets are known to be its own.
+//! If neither end knows the connection any more, their next one may have the same ports. A SYN of the
+//! initiator that is far from the windows is therefore remembered until the responder answers: with the old
+//! numbers, and all stays as it is; or with those of the SYN, and the old connection gives way. An attacker
+//! would have to send as both ends, and one of them is a guest of this host, whose packets are known to be
+//! its own.
 //!
-//! A connection that is picked up in mid-stream has unknown windows and scales. All four bounds are 2^30 there, for its
-//! whole life: enough for one with windows up to 2^28, whatever was seen of it first, and still only an exact RST ends it.
+//! A connection that is picked up in mid-stream has unknown windows and scales. All four bounds are 2^30
+//! there, for its whole life: enough for one with windows up to 2^28, whatever was seen of it first, and
+//! still only an exact RST ends it.
 
 #[cfg(test)]
 mod blind;
@@ -78,9 +82,9 @@ pub enum Invalid {
     NoConnection,
 }
 
-/// The flags that say what a segment is; the others may stand with any of them. Of 16 combinations those below are
-/// in use; all others are bad: without ACK there is but the first SYN and RST (RFC 9293, section 3.10.7), and
-/// of SYN, FIN and RST there is but one.
+/// The flags that say what a segment is; the others may stand with any of them. Of 16 combinations those
+/// below are in use; all others are bad: without ACK there is but the first SYN and RST (RFC 9293, section
+/// 3.10.7), and of SYN, FIN and RST there is but one.
 const KIND: u8 = FIN | SYN | RST | ACK;
 const SYN_ACK: u8 = SYN | ACK;
 const RST_ACK: u8 = RST | ACK;
@@ -132,7 +136,8 @@ impl Windows {
         match place {
             Place::Window => {
                 self.take(side, segment);
-                // An end may still send what it sent before it gave up or heard of it, and gets answers to that.
+                // An end may still send what it sent before it gave up or heard of it, and gets answers to
+                // that.
                 if state == State::TcpClosed { Err(Verdict::Inert) } else { Ok(self.state()) }
             }
             Place::Old => Err(Verdict::Inert),
@@ -162,8 +167,8 @@ impl Windows {
                 Ok(state)
             }
             (State::TcpClosed, _) => Err(Verdict::Reopen),
-            // RFC 9293, section 3.6.1. A lower number may be taken too if the timestamp is later (RFC 6191), which
-            // only the receiver knows: it answers with an ACK of the old connection if not.
+            // RFC 9293, section 3.6.1. A lower number may be taken too if the timestamp is later (RFC 6191),
+            // which only the receiver knows: it answers with an ACK of the old connection if not.
             (State::TcpTimeWait, _) if self.is_unused(side, syn) || syn.has_timestamps => {
                 Err(Verdict::Reopen)
             }
@@ -194,7 +199,8 @@ impl Windows {
             State::TcpSynReceived if self.is_acked(side) || self.is_repeated(side, answer) => {
                 self.on_ack(state, side, answer)
             }
-            // Another number: who answers with SYN cookies does not remember the one before (RFC 4987, section 3.6).
+            // Another number: who answers with SYN cookies does not remember the one before (RFC 4987,
+            // section 3.6).
             State::TcpSynReceived if self.answers(side, answer) => {
                 self.number(side, answer);
                 self.take(side, answer);
@@ -243,8 +249,8 @@ impl Windows {
 
 /// What a segment other than SYN and RST is before the responder has answered.
 fn before_answer(side: Side, segment: &Segment) -> Verdict {
-    // A responder that has a connection left from before says so, and the initiator ends that with an RST (RFC 9293,
-    // section 3.5.1).
+    // A responder that has a connection left from before says so, and the initiator ends that with an RST
+    // (RFC 9293, section 3.5.1).
     let is_bare = segment.end() == segment.seq;
     if side == Side::Responder && is_bare { Verdict::Inert } else { Verdict::OutOfWindow }
 }

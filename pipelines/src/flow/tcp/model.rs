@@ -1,7 +1,8 @@
 //! Two ends that talk over a network that loses, repeats and delays: nothing that they say may be dropped.
 //!
-//! The ends count bytes in 64 bits, from their SYN at 0, so what is true of a segment is known without any arithmetic on a
-//! circle. They open windows at a whim, repeat any part of what was not acknowledged, probe and keep alive.
+//! The ends count bytes in 64 bits, from their SYN at 0, so what is true of a segment is known without any
+//! arithmetic on a circle. They open windows at a whim, repeat any part of what was not acknowledged, probe
+//! and keep alive.
 
 use proptest::prelude::*;
 

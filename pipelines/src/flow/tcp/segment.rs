@@ -29,7 +29,8 @@ pub struct Segment {
 pub const MAX_SCALE: u8 = 14;
 
 impl Segment {
-    /// Of a whole packet: its header and data. Options are read of a SYN only: in others they change nothing here.
+    /// Of a whole packet: its header and data. Options are read of a SYN only: in others they change nothing
+    /// here.
     pub fn new(tcp: Tcp<'_>, data: &[u8]) -> Self {
         let mut segment = Self {
             flags: tcp.flags(),

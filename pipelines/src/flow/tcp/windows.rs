@@ -14,8 +14,8 @@ pub struct Windows {
     shapes: [Shape; 2],
     /// See [`Flag`], each shifted by the side.
     flags: u8,
-    /// What is left of the initiator's latest SYN that was let pass without effect: 0, or [`tag`] of what an answer
-    /// to it acknowledges.
+    /// What is left of the initiator's latest SYN that was let pass without effect: 0, or [`tag`] of what an
+    /// answer to it acknowledges.
     ignored: u8,
 }
 
@@ -44,8 +44,8 @@ enum Flag {
     FinAcked = 4,
 }
 
-/// Two numbers of four bits. High: log2 of the largest window that the side advertised, less 16, or [`UNKNOWN`](Self::UNKNOWN).
-/// Low: its window scale, or [`NO_SCALE`](Self::NO_SCALE).
+/// Two numbers of four bits. High: log2 of the largest window that the side advertised, less 16, or
+/// [`UNKNOWN`](Self::UNKNOWN). Low: its window scale, or [`NO_SCALE`](Self::NO_SCALE).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Shape(u8);
 
@@ -109,8 +109,8 @@ pub(super) enum Place {
     Outside,
 }
 
-/// Of what is sent at an edge: a keep-alive is a step behind what was acknowledged (RFC 9293, section 3.8.4), a probe of
-/// a closed window and a FIN are each a step beyond it (sections 3.8.6.1 and 3.10.4).
+/// Of what is sent at an edge: a keep-alive is a step behind what was acknowledged (RFC 9293, section 3.8.4),
+/// a probe of a closed window and a FIN are each a step beyond it (sections 3.8.6.1 and 3.10.4).
 const SLACK: i32 = 3;
 
 /// The way from one sequence number to another; negative: back.
@@ -152,7 +152,8 @@ impl Windows {
         windows
     }
 
-    /// After a segment of the initiator in mid-stream. What came before may have been up to a largest window ahead.
+    /// After a segment of the initiator in mid-stream. What came before may have been up to a largest window
+    /// ahead.
     pub(super) fn of_middle(segment: &Segment) -> Self {
         let ahead = |number: u32| number.wrapping_add(1 << Shape::MAX_LOG);
         let (seq, ack, end) = (segment.seq, segment.ack, segment.end());
@@ -202,7 +203,8 @@ impl Windows {
         self.has(side, Flag::Acked)
     }
 
-    /// Whether `syn` is the one that `side` began with, as far as that is remembered: until data are acknowledged.
+    /// Whether `syn` is the one that `side` began with, as far as that is remembered: until data are
+    /// acknowledged.
     pub(super) const fn is_repeated(&self, side: Side, syn: &Segment) -> bool {
         let acked = self.is_acked(side) as u32;
         syn.seq.wrapping_add(acked) == self.half(side).acked
@@ -235,13 +237,15 @@ impl Windows {
         let (my, their) = (self.shapes[side.index()], self.shapes[side.other().index()]);
         let unseen = if their.is_unknown() { their.reach() } else { 0 };
         let (ahead, ack_ahead) = (distance(mine.end, segment.end()), distance(theirs.acked, segment.ack));
-        // No more data than the other side allows, and a FIN; nothing acknowledged that the other side has not sent.
+        // No more data than the other side allows, and a FIN; nothing acknowledged that the other side has
+        // not sent.
         let (room, sent) = (distance(mine.end, mine.edge) + 1, distance(theirs.acked, theirs.end));
         if ahead > room || ack_ahead > sent.saturating_add(unseen) {
             return Place::Outside;
         }
-        // What is not acknowledged is not further back than the largest window that the other side has opened; and
-        // receivers take no acknowledgement that is further back than this one's (RFC 5961, section 5.2).
+        // What is not acknowledged is not further back than the largest window that the other side has
+        // opened; and receivers take no acknowledgement that is further back than this one's (RFC 5961,
+        // section 5.2).
         let (lag, ack_lag) = (ahead.saturating_neg(), ack_ahead.saturating_neg());
         let (reach, ack_reach) = (their.reach() + SLACK, my.reach() + SLACK);
         if lag <= reach && ack_lag <= ack_reach {
@@ -271,8 +275,8 @@ impl Windows {
     /// Takes the first numbers of `side`, from a SYN.
     pub(super) fn number(&mut self, side: Side, syn: &Segment) {
         let (end, acked) = (syn.end(), syn.seq);
-        // The most that the other side's SYN can have allowed, as its window is not scaled; and if it was not sent yet, the
-        // most that an IP packet can hold, for another SYN may have data (RFC 7413).
+        // The most that the other side's SYN can have allowed, as its window is not scaled; and if it was not
+        // sent yet, the most that an IP packet can hold, for another SYN may have data (RFC 7413).
         let edge = end.wrapping_add(u32::from(u16::MAX));
         self.halves[side.index()] = Half { end, acked, edge };
         self.shapes[side.index()] = Shape::new(0, syn.scale);
@@ -285,8 +289,8 @@ impl Windows {
         self.agree(side, syn);
     }
 
-    /// Takes the window scale of a SYN. One without does not take back that of another: some drop options when they
-    /// repeat a SYN, and it is the first to arrive that counts.
+    /// Takes the window scale of a SYN. One without does not take back that of another: some drop options
+    /// when they repeat a SYN, and it is the first to arrive that counts.
     fn agree(&mut self, side: Side, syn: &Segment) {
         if let Some(scale) = syn.scale {
             self.shapes[side.index()].set_scale(scale);
@@ -324,8 +328,8 @@ impl Windows {
         self.ignored = 0;
     }
 
-    /// The window that `segment` from `side` advertises, in bytes: scaled if both sides sent the option, but never that of
-    /// a SYN (RFC 7323, section 2.2).
+    /// The window that `segment` from `side` advertises, in bytes: scaled if both sides sent the option, but
+    /// never that of a SYN (RFC 7323, section 2.2).
     const fn window(&self, side: Side, segment: &Segment) -> u32 {
         let scale = match (self.shapes[side.index()].scale(), self.shapes[side.other().index()].scale()) {
             (Some(scale), Some(_)) if !segment.has(SYN) => scale,
@@ -339,7 +343,8 @@ impl Windows {
         self.ignored = tag(syn.seq.wrapping_add(1));
     }
 
-    /// Whether `segment` from `side`, which is not of this connection, answers a SYN that was let pass without effect.
+    /// Whether `segment` from `side`, which is not of this connection, answers a SYN that was let pass
+    /// without effect.
     pub(super) fn answers_ignored(&self, side: Side, segment: &Segment) -> bool {
         side == Side::Responder
             && segment.has(ACK)

@@ -17,7 +17,7 @@ use super::protocol::{
 };
 use crate::error::Doing;
 use crate::scope::Exit;
-use crate::{Error, Process, Result, Spawn, WorkDir};
+use crate::{Error, Process, Result, Spawn, WorkDir, host};
 
 /// A running `weft-guests` process and the guests in it. Killed when dropped.
 #[derive(Debug)]
@@ -235,11 +235,7 @@ fn binary() -> Result<PathBuf> {
     if let Some(path) = env::var_os("WEFT_GUESTS_BIN") {
         return Ok(path.into());
     }
-    let exe = env::current_exe().doing(|| "finding the running program".into())?;
-    let mut places = exe.ancestors().skip(1).take(2).map(|dir| dir.join("weft-guests"));
-    places.find(|path| path.is_file()).ok_or_else(|| {
-        Error::failed(format!("no weft-guests beside {} and no WEFT_GUESTS_BIN", exe.display()), "")
-    })
+    host::beside("weft-guests")
 }
 
 fn launch(dir: &Arc<WorkDir>, name: &str, spec: &SmolSpec) -> Result<Process> {
