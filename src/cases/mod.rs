@@ -11,17 +11,15 @@ mod points;
 mod raw;
 
 use std::fmt;
-use std::net::IpAddr;
 use std::path::Path;
 
-use weft_pipelines::Vni;
 use weft_pipelines::policy::{Action, Decision, Question};
 
 use crate::config::checked::{Fabric, Tenant, Verdict};
 use crate::config::suggest::{among, quoted};
 use crate::config::{Diagnostics, Located, Location, Notes};
 use crate::control::compile::TenantPolicy;
-use crate::explain::ends::{self, Found, full_name};
+use crate::explain::ends::{self, Found};
 use crate::explain::{Purpose, Ruling, Written};
 use points::Point;
 use raw::List;
@@ -215,7 +213,7 @@ impl Case {
             None => Ok(asked),
             Some((question, decision)) => {
                 let purpose = Purpose { protocol: question.protocol, port: question.port };
-                let name = |address| named(tenant, question.vni, address);
+                let name = |address| ends::name_at(tenant, question.vni, address);
                 let first = Wrong {
                     connection: format!("{} to {}, {purpose}", name(question.from), name(question.to)),
                     expected: self.expected.words(tenant),
@@ -241,14 +239,6 @@ impl Case {
             })
         })
     }
-}
-
-/// `tenant/endpoint`, or an address that is none's.
-fn named(tenant: &Tenant, vni: Vni, address: IpAddr) -> String {
-    let mut endpoints = tenant.endpoints.iter();
-    let has = endpoints
-        .find(|endpoint| tenant.segments[endpoint.segment.0].vni == vni && endpoint.ips.contains(&address));
-    has.map_or_else(|| address.to_string(), |endpoint| full_name(tenant, endpoint))
 }
 
 impl Expected {
