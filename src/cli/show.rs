@@ -3,16 +3,20 @@
 pub(super) mod table;
 
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
 use serde::Serialize;
 use thiserror::Error;
+use weft_pipelines::flow::State;
 
 use crate::control::api::{Client, ClientError};
 use crate::control::runtime_dir::{RuntimeDir, RuntimeDirError};
-use crate::report::{DropReport, EndpointReport, PortReport, Report, TenantReport, TunnelReport};
+use crate::report::{
+    DropReport, EndpointReport, PortReport, Report, SessionFilter, TenantReport, TunnelReport,
+};
 
 /// Shows what a running switch says of itself.
 #[derive(Clone, Debug, clap::Args)]
@@ -80,6 +84,62 @@ enum What {
     },
     /// The worker threads, and what a packet costs them
     Workers,
+    /// The rules, and what each of them decided on this host
+    Rules {
+        /// Only the rules of this tenant
+        tenant: Option<String>,
+    },
+    /// The sessions that there are now
+    Sessions(SessionArgs),
+}
+
+#[derive(Clone, Debug, clap::Args)]
+struct SessionArgs {
+    /// Only those of this tenant (blue), or that count for this endpoint (blue/web1)
+    name: Option<String>,
+    /// Only those with this address at one of their ends
+    #[arg(long, value_name = "IP")]
+    address: Option<IpAddr>,
+    /// Only those of this protocol: tcp, udp, sctp, icmp, icmpv6, or a number
+    #[arg(long, value_name = "NAME")]
+    protocol: Option<String>,
+    /// Only those in this state, as established
+    #[arg(long, value_name = "STATE", value_parser = STATES)]
+    state: Option<String>,
+    /// Only those that this rule lets pass; `default` for those of no rule
+    #[arg(long, value_name = "NAME")]
+    rule: Option<String>,
+    /// How many to show at most; 0 for all
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: u64,
+}
+
+/// The names of the states.
+const STATES: [&str; State::ALL.len()] = {
+    let mut names = [""; State::ALL.len()];
+    let mut index = 0;
+    while index < names.len() {
+        names[index] = State::ALL[index].name();
+        index += 1;
+    }
+    names
+};
+
+impl SessionArgs {
+    fn filter(&self) -> SessionFilter {
+        let name = self.name.clone().unwrap_or_default();
+        let (tenant, endpoint) =
+            if name.contains('/') { (String::new(), name) } else { (name, String::new()) };
+        SessionFilter {
+            tenant,
+            endpoint,
+            address: self.address.map(|address| address.to_string()).unwrap_or_default(),
+            protocol: self.protocol.clone().unwrap_or_default(),
+            state: self.state.clone().unwrap_or_default(),
+            rule: self.rule.clone().unwrap_or_default(),
+            limit: self.limit,
+        }
+    }
 }
 
 /// Asks the switch and prints its answer.
@@ -96,8 +156,26 @@ pub fn run(args: Args) -> ExitCode {
 fn answer(args: &Args) -> Result<String, ShowError> {
     let socket = args.at.api_socket()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let report = runtime.block_on(async { Client::connect(&socket).await?.report().await })?;
-    render(&args.what, report, args.json)
+    let connect = Client::connect(&socket);
+    match &args.what {
+        What::Rules { tenant } => {
+            let tenant = tenant.as_deref().unwrap_or_default();
+            let rules = runtime.block_on(async { connect.await?.rules(tenant).await })?;
+            Rows(rules).print(args.json, table::rules)
+        }
+        What::Sessions(session) => {
+            let filter = session.filter();
+            let sessions = runtime.block_on(async { connect.await?.sessions(&filter).await })?;
+            match args.json {
+                true => Ok(serde_json::to_string_pretty(&sessions)? + "\n"),
+                false => Ok(table::sessions(&sessions)),
+            }
+        }
+        what => {
+            let report = runtime.block_on(async { connect.await?.report().await })?;
+            render(what, report, args.json)
+        }
+    }
 }
 
 /// Why nothing is shown.
@@ -140,6 +218,7 @@ fn render(what: &What, report: Report, json: bool) -> Result<String, ShowError> 
             rows.print(json, table::drops)
         }
         What::Workers => Rows(report.workers).print(json, table::workers),
+        What::Rules { .. } | What::Sessions(_) => unreachable!("these are asked for on their own"),
     }
 }
 

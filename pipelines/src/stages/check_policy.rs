@@ -5,15 +5,16 @@ use crate::context::Context;
 use crate::flow::session::{Flags, Opening, Session};
 use crate::flow::sessions::{Family, Followed};
 use crate::flow::table::{Refused, Slot};
-use crate::flow::{Hash, Side, State, Toward, Tracking, tcp};
+use crate::flow::{Hash, Side, State, Table, Toward, Tracking, tcp};
 use crate::frame::Frame;
-use crate::ids::{PortId, TenantId, Tick};
+use crate::ids::{PortId, SegmentId, TenantId, Tick};
 use crate::policy::{Action, Decision, Policy, Question};
 use crate::sink::{Decided, Sink};
 use crate::snapshot::{PortKind, Snapshot};
 use crate::stages::follow;
 use crate::stages::forward::Destination;
 use crate::stages::identify::{self, Part};
+use crate::stages::lookup_flow::Flows;
 use crate::stages::parse::{Fragment, Headers, Network};
 use crate::verdict::Reason;
 use crate::wire::ipv4::protocol;
@@ -50,44 +51,153 @@ pub fn check_policy<F: Frame, S: Sink<F>>(
     batch: &mut Batch<F>,
     opener: Opener,
 ) {
+    let (snapshot, now) = (context.snapshot, context.now);
+    let mut last: Option<Whose<'_>> = None;
     for i in batch.passing() {
-        if batch.flows.parts[i] == Part::None {
+        let part = batch.flows.parts[i];
+        if part == Part::None {
             batch.outcomes[i] = Outcome::Untracked;
             continue;
         }
-        let segment = context.snapshot.segment(batch.segments[i]);
-        let (tenant, vni) = (segment.tenant, segment.vni);
-        let policy = context.snapshot.policy(tenant);
-        let (toward, part) = (batch.flows.towards[i], batch.flows.parts[i]);
-        let (hash, candidate) = (batch.flows.hashes[i], batch.flows.candidates[i]);
+        let whose = match last {
+            Some(whose) if whose.segment == batch.segments[i] => whose,
+            _ => *last.insert(Whose::of(snapshot, batch.segments[i])),
+        };
+        let (headers, frame) = (&batch.headers[i], batch.frame(i).data());
+        if !whose.is_open && is_elsewhere(context, batch.destinations[i], frame, headers) {
+            batch.drop(i, Reason::WrongAddress);
+            continue;
+        }
+        let (toward, candidate) = (batch.flows.towards[i], batch.flows.candidates[i]);
+        // Most packets are of a session that is as it was.
+        if matches!(part, Part::Opens | Part::Answers)
+            && headers.fragment == Fragment::Whole
+            && let Some(slot) = candidate
+        {
+            let Flows { keys4, keys6, .. } = &batch.flows;
+            let passed = match headers.network {
+                Network::Ipv6 => quick(
+                    &mut context.sessions.v6,
+                    snapshot,
+                    now,
+                    (slot, &keys6[i]),
+                    toward,
+                    (frame, headers),
+                ),
+                _ => quick(
+                    &mut context.sessions.v4,
+                    snapshot,
+                    now,
+                    (slot, &keys4[i]),
+                    toward,
+                    (frame, headers),
+                ),
+            };
+            if passed {
+                batch.outcomes[i] = Outcome::Known;
+                continue;
+            }
+        }
         let (port, out) = match (opener, batch.destinations[i]) {
             (Opener::Guest(port), _) => (port, true),
             (_, Destination::Port(port)) | (Opener::Other(port), _) => (port, false),
         };
-        let headers = &batch.headers[i];
-        let frame = batch.frame(i).data();
+        let Whose { vni, tenant, policy, .. } = whose;
+        let hash = batch.flows.hashes[i];
         let about = About { frame, headers, vni, tenant, policy, toward, part, hash, candidate, port, out };
-        let checked = match (part, headers.network) {
-            _ if !policy.is_open() && is_elsewhere(context, batch.destinations[i], frame, headers) => {
-                batch.drop(i, Reason::WrongAddress);
-                continue;
-            }
-            (Part::Astray, _) => Err(Reason::IcmpUnrelated.into()),
-            (Part::Later, _) if policy.is_open() => Ok(Outcome::Untracked),
-            (Part::Later, _) => follow::later(context, &about),
-            (_, Network::Ipv6) => check(context, &about, &batch.flows.keys6[i]),
-            _ => check(context, &about, &batch.flows.keys4[i]),
-        };
-        match checked {
+        match look_closely(context, &about, &batch.flows, i) {
             Ok(outcome) => batch.outcomes[i] = outcome,
             // Without a policy there is nothing to hold a packet to.
-            Err(_) if policy.is_open() => batch.outcomes[i] = Outcome::Untracked,
+            Err(_) if whose.is_open => batch.outcomes[i] = Outcome::Untracked,
             Err(Refusal::Policy(decision)) => {
                 batch.outcomes[i] = Outcome::Refused(decision);
                 batch.drop(i, Reason::PolicyDenied);
             }
             Err(Refusal::State(reason)) => batch.drop(i, reason),
         }
+    }
+}
+
+/// Whose a segment's packets are, and what may pass there.
+#[derive(Clone, Copy)]
+struct Whose<'a> {
+    segment: SegmentId,
+    vni: Vni,
+    tenant: TenantId,
+    policy: &'a Policy,
+    is_open: bool,
+}
+
+impl<'a> Whose<'a> {
+    fn of(snapshot: &'a Snapshot, id: SegmentId) -> Self {
+        let segment = snapshot.segment(id);
+        let policy = snapshot.policy(segment.tenant);
+        Self { segment: id, vni: segment.vni, tenant: segment.tenant, policy, is_open: policy.is_open() }
+    }
+}
+
+/// Lets a packet pass of a session that lives, is of this configuration, and takes the packet without more ado.
+/// Returns whether it did; if not, nothing has changed.
+#[inline(always)]
+fn quick<K: Family>(
+    table: &mut Table<K>,
+    snapshot: &Snapshot,
+    now: Tick,
+    (slot, key): (Slot, &K),
+    toward: Toward,
+    (frame, headers): (&[u8], &Headers),
+) -> bool {
+    let session = table.session_mut(slot);
+    let settings = &snapshot.sessions;
+    if session.key() != key
+        || session.epoch != snapshot.epoch.0 as u32
+        || session.deadline(&settings.timeouts) <= now
+    {
+        return false;
+    }
+    let side = session.side(toward);
+    if headers.protocol == protocol::TCP {
+        let Some(segment) = segment(frame, headers) else { return false };
+        let before = session.state;
+        let step = session.tcp.step(before, side, &segment);
+        match step.verdict {
+            tcp::Verdict::InWindow => session.state = step.state,
+            tcp::Verdict::Inert => {
+                session.traffic[side.index()].add(frame.len());
+                return true;
+            }
+            // These have changed nothing.
+            tcp::Verdict::OutOfWindow | tcp::Verdict::BadFlags | tcp::Verdict::Reopen => return false,
+        }
+        session.last = now;
+        session.traffic[side.index()].add(frame.len());
+        if step.state != before {
+            table.changed(slot, before, &settings.timeouts);
+        }
+        return true;
+    }
+    if side == Side::Responder && session.state.is_embryonic() {
+        return false;
+    }
+    session.last = now;
+    session.traffic[side.index()].add(frame.len());
+    true
+}
+
+/// Checks a packet that is not simply one more of its session.
+#[inline(never)]
+fn look_closely<F: Frame, S: Sink<F>>(
+    context: &mut Context<'_, F, S>,
+    about: &About<'_>,
+    flows: &Flows,
+    i: usize,
+) -> Result<Outcome, Refusal> {
+    match (about.part, about.headers.network) {
+        (Part::Astray, _) => Err(Reason::IcmpUnrelated.into()),
+        (Part::Later, _) if about.policy.is_open() => Ok(Outcome::Untracked),
+        (Part::Later, _) => follow::later(context, about),
+        (_, Network::Ipv6) => check(context, about, &flows.keys6[i]),
+        _ => check(context, about, &flows.keys4[i]),
     }
 }
 
@@ -210,7 +320,7 @@ fn known<K: Family, F: Frame, S: Sink<F>>(
     let side = session.side(about.toward);
     let before = session.state;
     if about.headers.protocol == protocol::TCP {
-        let segment = segment(about).ok_or(Reason::MalformedTcp)?;
+        let segment = segment(about.frame, about.headers).ok_or(Reason::MalformedTcp)?;
         let step = session.tcp.step(before, side, &segment);
         match step.verdict {
             tcp::Verdict::InWindow => session.state = step.state,
@@ -278,7 +388,7 @@ fn open<K: Family, F: Frame, S: Sink<F>>(
         (Part::Answers, _) => return Err(Reason::IcmpUnsolicited.into()),
         (Part::About, _) => return Err(Reason::IcmpUnrelated.into()),
         (_, protocol::TCP) => {
-            let segment = segment(about).ok_or(Reason::MalformedTcp)?;
+            let segment = segment(about.frame, about.headers).ok_or(Reason::MalformedTcp)?;
             let opened = tcp::open(&segment, snapshot.sessions.pick_up);
             let (tcp, state) = opened.map_err(|invalid| match invalid {
                 tcp::Invalid::BadFlags => Reason::TcpFlags,
@@ -382,10 +492,11 @@ fn source<K: Family>(key: &K, toward: Toward) -> u16 {
 }
 
 /// The TCP segment in a packet.
-fn segment(about: &About<'_>) -> Option<tcp::Segment> {
-    let (start, end) = transport(about.frame, about.headers);
-    let (header, data) = Tcp::split(about.frame.get(start..end)?).ok()?;
-    let whole = about.headers.fragment == Fragment::Whole;
+#[inline]
+fn segment(frame: &[u8], headers: &Headers) -> Option<tcp::Segment> {
+    let (start, end) = transport(frame, headers);
+    let (header, data) = Tcp::split(frame.get(start..end)?).ok()?;
+    let whole = headers.fragment == Fragment::Whole;
     Some(if whole { tcp::Segment::new(header, data) } else { tcp::Segment::cut(header, data) })
 }
 

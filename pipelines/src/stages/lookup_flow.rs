@@ -3,11 +3,13 @@
 //! What it finds are candidates: `check_policy` looks whether they are the right ones, when their lines have come.
 
 use crate::batch::{BURST, Batch, Passing};
-use crate::flow::{Hash, Key4, Key6, Sessions, Slot, Table, Toward};
+use crate::flow::{Hash, Key4, Key6, Sessions, Slot, Toward};
 use crate::frame::Frame;
+use crate::ids::SegmentId;
 use crate::snapshot::Snapshot;
 use crate::stages::forward::Destination;
 use crate::stages::identify::{Identity, Part, identify};
+use crate::wire::Vni;
 
 /// Lanes of a batch: the flow of each packet. Defined where the part is not `None`, `Later` or `Astray`.
 #[derive(Debug)]
@@ -47,44 +49,39 @@ pub fn lookup_flow<F: Frame>(
     here: impl Fn(Destination) -> bool,
 ) {
     let (mut v4, mut v6) = (0u32, 0u32);
+    let mut segment = SegmentId::NONE;
+    let mut vni = Vni::LOWEST;
     for i in batch.passing() {
         if !here(batch.destinations[i]) {
             batch.flows.parts[i] = Part::None;
             continue;
         }
-        let vni = snapshot.segment(batch.segments[i]).vni;
+        if batch.segments[i] != segment {
+            segment = batch.segments[i];
+            vni = snapshot.segment(segment).vni;
+        }
         let (frame, headers, flows) = batch.frame_and_flows(i);
         match identify(frame.data(), headers, vni) {
             Identity::V4(key, toward, part) => {
                 (flows.keys4[i], flows.towards[i], flows.parts[i]) = (key, toward, part);
+                flows.hashes[i] = sessions.v4.hash(&key);
+                sessions.v4.prefetch(flows.hashes[i]);
                 v4 |= 1 << i;
             }
             Identity::V6(key, toward, part) => {
                 (flows.keys6[i], flows.towards[i], flows.parts[i]) = (key, toward, part);
+                flows.hashes[i] = sessions.v6.hash(&key);
+                sessions.v6.prefetch(flows.hashes[i]);
                 v6 |= 1 << i;
             }
             Identity::None(part) => flows.parts[i] = part,
         }
     }
-    let Flows { keys4, keys6, hashes, candidates, .. } = &mut batch.flows;
-    probe(&sessions.v4, Passing::of(v4), keys4, hashes, candidates);
-    if v6 != 0 {
-        probe(&sessions.v6, Passing::of(v6), keys6, hashes, candidates);
+    let Flows { hashes, candidates, .. } = &mut batch.flows;
+    for i in Passing::of(v4) {
+        candidates[i] = sessions.v4.candidate(hashes[i]);
     }
-}
-
-fn probe<K: crate::flow::Key>(
-    table: &Table<K>,
-    packets: Passing,
-    keys: &[K; BURST],
-    hashes: &mut [Hash; BURST],
-    candidates: &mut [Option<Slot>; BURST],
-) {
-    for i in packets {
-        hashes[i] = table.hash(&keys[i]);
-        table.prefetch(hashes[i]);
-    }
-    for i in packets {
-        candidates[i] = table.candidate(hashes[i]);
+    for i in Passing::of(v6) {
+        candidates[i] = sessions.v6.candidate(hashes[i]);
     }
 }

@@ -7,8 +7,8 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, Table};
 
 use crate::report::{
-    DropReport, EndpointReport, EndpointState, NeighborState, PollMode, PortKind, PortReport, TenantReport,
-    Totals, TunnelReport, WorkerReport,
+    DropReport, EndpointReport, EndpointState, NeighborState, PollMode, PortKind, PortReport, RuleReport,
+    SessionReport, Sessions, TenantReport, Totals, TunnelReport, WorkerReport,
 };
 
 /// The ports, and below them the `totals` where they are of all ports.
@@ -211,6 +211,105 @@ pub(super) fn workers(workers: &[WorkerReport]) -> String {
     table.or("no workers")
 }
 
+/// The rules, with what each decided.
+pub fn rules(rules: &[RuleReport]) -> String {
+    let mut table = Columns::new([
+        left("tenant"),
+        right("place"),
+        left("rule"),
+        left("says"),
+        right("hits"),
+        right("denied"),
+        right("would deny"),
+        right("last hit"),
+    ]);
+    for rule in rules {
+        table.row([
+            rule.tenant.clone(),
+            or_dash(rule.place),
+            rule.name.clone(),
+            rule.rule.clone(),
+            rule.hits.to_string(),
+            rule.denied.to_string(),
+            rule.would_deny.to_string(),
+            or_dash(rule.last_hit_ns.map(|ns| format!("{} ago", time(ns)))),
+        ]);
+    }
+    table.or("no rules")
+}
+
+/// Sessions: who opened them to whom.
+pub fn sessions(sessions: &Sessions) -> String {
+    let Sessions { total, matched, sessions } = sessions;
+    let mut table = Columns::new([
+        left("tenant"),
+        left("protocol"),
+        left("from"),
+        left("to"),
+        left("state"),
+        left("rule"),
+        right("packets"),
+        right("bytes"),
+        right("back"),
+        right("bytes"),
+        right("age"),
+        right("idle"),
+        left("counts for"),
+    ]);
+    for session in sessions {
+        let rule = match session.would_deny {
+            true => format!("{} ({} would deny)", session.rule, session.would_rule),
+            false => session.rule.clone(),
+        };
+        table.row([
+            session.tenant.clone(),
+            session.protocol.clone(),
+            end(session, &session.from, session.from_port),
+            end(session, &session.to, session.to_port),
+            session.state.clone(),
+            rule,
+            session.packets.to_string(),
+            bytes(session.bytes),
+            session.reply_packets.to_string(),
+            bytes(session.reply_bytes),
+            time(session.age_ns),
+            time(session.idle_ns),
+            session.endpoint.clone(),
+        ]);
+    }
+    let shown = sessions.len() as u64;
+    let mut text = table.or("no such sessions");
+    text += &match (shown < *matched, matched < total) {
+        (true, _) => {
+            format!("{shown} of {matched} that are meant, of {total} sessions; --limit shows more\n")
+        }
+        (false, true) => format!("{matched} of {total} sessions\n"),
+        (false, false) => format!("{total} sessions\n"),
+    };
+    text
+}
+
+/// An end of a session, with its port where the protocol has such.
+fn end(session: &SessionReport, address: &str, port: u32) -> String {
+    match session.protocol.as_str() {
+        "tcp" | "udp" | "sctp" if address.contains(':') => format!("[{address}]:{port}"),
+        "tcp" | "udp" | "sctp" => format!("{address}:{port}"),
+        _ => address.to_owned(),
+    }
+}
+
+/// A time to two digits or more: `850ms`, `12s`, `3m20s`, `2h05m`, `4d`.
+fn time(ns: u64) -> String {
+    let (ms, s) = (ns / 1_000_000, ns / 1_000_000_000);
+    match s {
+        0 => format!("{ms}ms"),
+        1..60 => format!("{s}s"),
+        60..3600 => format!("{}m{:02}s", s / 60, s % 60),
+        3600..86_400 => format!("{}h{:02}m", s / 3600, s / 60 % 60),
+        _ => format!("{}d{:02}h", s / 86_400, s / 3600 % 24),
+    }
+}
+
 /// The equation of [`Totals`], with its numbers.
 fn balance(totals: &Totals) -> String {
     let Totals { rx, tx, drops, replicated, originated, consumed, held, conserved } = totals;
@@ -310,6 +409,44 @@ fn bytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sessions_are_shown_with_what_is_left_out() {
+        let session = SessionReport {
+            tenant: "blue".into(),
+            protocol: "tcp".into(),
+            from: "fd00::1".into(),
+            from_port: 40_000,
+            to: "fd00::2".into(),
+            to_port: 5432,
+            state: "established".into(),
+            rule: "web-to-db".into(),
+            would_rule: "no-db".into(),
+            would_deny: true,
+            ..SessionReport::default()
+        };
+        let mut all = Sessions { total: 9, matched: 1, sessions: vec![session] };
+        let text = sessions(&all);
+        assert!(text.contains("[fd00::1]:40000") && text.contains("web-to-db (no-db would deny)"), "{text}");
+        assert!(text.ends_with("1 of 9 sessions\n"), "{text}");
+        all.matched = 5;
+        assert!(sessions(&all).ends_with("1 of 5 that are meant, of 9 sessions; --limit shows more\n"));
+        assert_eq!(sessions(&Sessions::default()), "no such sessions\n0 sessions\n");
+    }
+
+    #[test]
+    fn rules_are_shown_in_their_order() {
+        let rule = |place, last_hit_ns| RuleReport { place, last_hit_ns, ..RuleReport::default() };
+        let text = rules(&[rule(Some(1), Some(61_000_000_000)), rule(None, None)]);
+        assert!(text.contains("1m01s ago") && text.lines().count() == 3, "{text}");
+    }
+
+    #[test]
+    fn times_are_scaled() {
+        let seconds = |s: u64| time(s * 1_000_000_000);
+        assert_eq!(time(850_999_999), "850ms");
+        assert_eq!([59, 200, 7500, 90_000].map(seconds), ["59s", "3m20s", "2h05m", "1d01h"]);
+    }
 
     #[test]
     fn bytes_are_scaled() {
