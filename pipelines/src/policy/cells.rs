@@ -124,6 +124,29 @@ impl CellRef {
     pub const EMPTY: Self = Self(0);
 }
 
+/// Where cells have been moved to.
+#[derive(Debug)]
+pub(super) struct Moves {
+    small: Vec<CellRef>,
+    large: Vec<CellRef>,
+}
+
+impl Moves {
+    /// None of these cells is anywhere yet.
+    pub fn new(cells: &Cells) -> Self {
+        Self {
+            small: vec![CellRef::EMPTY; cells.small.len()],
+            large: vec![CellRef::EMPTY; cells.large.len()],
+        }
+    }
+
+    /// Where `cell` is now; empty if it is gone.
+    pub fn of(&self, cell: CellRef) -> CellRef {
+        let moves = if cell.0 & LARGE == 0 { &self.small } else { &self.large };
+        moves.get((cell.0 & !LARGE) as usize).copied().unwrap_or(CellRef::EMPTY)
+    }
+}
+
 /// Intervals in a small cell.
 const SMALL: usize = 4;
 
@@ -155,15 +178,22 @@ impl Small {
     }
 }
 
-/// A cell of many intervals. They leave no gaps: where nothing is said there is one too.
+/// A cell of many intervals. The first starts at 0, if only to end there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Large {
     /// Of the last keys before each interval.
     tree: Tree,
-    /// Where the leaves start.
-    leaves: u32,
+    /// Where its intervals start.
+    parts: u32,
     /// The first rule of all.
     first: Mark,
+}
+
+/// An interval of a large cell, but for its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Part {
+    end: Key,
+    leaf: Leaf,
 }
 
 /// Cells, one behind the other.
@@ -174,9 +204,9 @@ pub(super) struct Cells {
     /// The first is empty.
     small: Vec<Small>,
     large: Vec<Large>,
-    /// The searched keys of the large cells, and their leaves.
+    /// What is searched in the large cells, and what is found there.
     lines: Vec<Line<Key, 16>>,
-    leaves: Vec<Leaf>,
+    parts: Vec<Part>,
 }
 
 impl Cells {
@@ -190,15 +220,18 @@ impl Cells {
         sofar.min(cell.find(key))
     }
 
-    #[inline(always)]
+    /// Apart, so that the usual way stays short.
+    #[inline(never)]
     fn find_large(&self, cell: CellRef, key: Key, sofar: Leaf) -> Leaf {
         let Some(cell) = self.large.get((cell.0 & !LARGE) as usize) else { return sofar };
         // `would` is never after `rule`: what comes after `rule` comes after both.
         if cell.first > sofar.rule {
             return sofar;
         }
-        let leaf = cell.leaves as usize + cell.tree.find(&self.lines, key);
-        self.leaves.get(leaf).map_or(sofar, |leaf| sofar.min(*leaf))
+        match self.parts.get(cell.parts as usize + cell.tree.find(&self.lines, key)) {
+            Some(part) if key < part.end => sofar.min(part.leaf),
+            _ => sofar,
+        }
     }
 
     /// Adds a cell of these intervals, in order.
@@ -217,54 +250,46 @@ impl Cells {
     }
 
     fn push_large(&mut self, intervals: &[Interval]) {
-        let leaves = self.leaves.len();
-        let (mut before, mut end) = (Vec::with_capacity(intervals.len() + 1), 0);
-        for interval in intervals {
-            if interval.start != end {
-                before.push(end - 1);
-                self.leaves.push(Leaf::NONE);
-            }
-            before.push(interval.start - 1);
-            self.leaves.push(interval.leaf);
-            end = interval.end;
+        let parts = self.parts.len();
+        let mut before = Vec::with_capacity(intervals.len() + 1);
+        if intervals.first().is_none_or(|interval| interval.start > 0) {
+            before.push(-1);
+            self.parts.push(Part { end: 0, leaf: Leaf::NONE });
         }
-        if end != END {
-            before.push(end - 1);
-            self.leaves.push(Leaf::NONE);
-        }
+        before.extend(intervals.iter().map(|interval| interval.start - 1));
+        self.parts.extend(intervals.iter().map(|interval| Part { end: interval.end, leaf: interval.leaf }));
         let first = intervals.iter().map(|interval| interval.leaf.would).min().unwrap_or(Mark::NONE);
         let tree = Tree::new(&before, Key::MAX, &mut self.lines);
         self.refs.push(CellRef(self.large.len() as u32 | LARGE));
-        self.large.push(Large { tree, leaves: leaves as u32, first });
+        self.large.push(Large { tree, parts: parts as u32, first });
     }
 
-    /// Adds cells of `from`, with the rules at other places.
-    pub fn extend(&mut self, from: &Self, cells: Range<usize>, places: &[u32]) {
+    /// Adds cells of `from`, with the rules at other places, and notes in `moves` where they are now.
+    pub fn extend(&mut self, from: &Self, cells: Range<usize>, places: &[u32], moves: &mut Moves) {
         let refs = &from.refs[cells];
         let (small, large) = (Self::range(refs, 0), Self::range(refs, LARGE));
-        let by_small = (self.small.len() as u32).wrapping_sub(small.start as u32);
-        let by_large = (self.large.len() as u32).wrapping_sub(large.start as u32);
-        self.refs.extend(
-            refs.iter().map(|cell| {
-                CellRef(cell.0.wrapping_add(if cell.0 & LARGE == 0 { by_small } else { by_large }))
-            }),
-        );
+        let to_small = (self.small.len() as u32..).map(CellRef);
+        moves.small[small.clone()].iter_mut().zip(to_small).for_each(|(cell, to)| *cell = to);
+        let to_large = (self.large.len() as u32 | LARGE..).map(CellRef);
+        moves.large[large.clone()].iter_mut().zip(to_large).for_each(|(cell, to)| *cell = to);
+        self.refs.extend(refs.iter().map(|cell| moves.of(*cell)));
         self.small.extend(from.small[small].iter().map(|cell| Small {
             rule: cell.rule.map(|mark| mark.moved(places)),
             would: cell.would.map(|mark| mark.moved(places)),
             ..*cell
         }));
         let (start, end) = (from.searched(large.start), from.searched(large.end));
-        let (lines, leaves) = (start.0..end.0, start.1..end.1);
+        let (lines, parts) = (start.0..end.0, start.1..end.1);
         let by_lines = (self.lines.len() as u32).wrapping_sub(lines.start as u32);
-        let by_leaves = (self.leaves.len() as u32).wrapping_sub(leaves.start as u32);
+        let by_parts = (self.parts.len() as u32).wrapping_sub(parts.start as u32);
         self.large.extend(from.large[large].iter().map(|cell| Large {
             tree: cell.tree.moved(by_lines),
-            leaves: cell.leaves.wrapping_add(by_leaves),
+            parts: cell.parts.wrapping_add(by_parts),
             first: cell.first.moved(places),
         }));
         self.lines.extend_from_slice(&from.lines[lines]);
-        self.leaves.extend(from.leaves[leaves].iter().map(|leaf| leaf.moved(places)));
+        let moved = |part: &Part| Part { leaf: part.leaf.moved(places), ..*part };
+        self.parts.extend(from.parts[parts].iter().map(moved));
     }
 
     /// Where those of `refs` are that are large, or those that are not: they lie one behind the other.
@@ -277,10 +302,10 @@ impl Cells {
         }
     }
 
-    /// Where the lines and leaves of a large cell start, or where those of the last one end.
+    /// Where the lines and intervals of a large cell start, or where those of the last one end.
     fn searched(&self, large: usize) -> (usize, usize) {
-        let start = |cell: &Large| (cell.tree.start() as usize, cell.leaves as usize);
-        self.large.get(large).map_or((self.lines.len(), self.leaves.len()), start)
+        let start = |cell: &Large| (cell.tree.start() as usize, cell.parts as usize);
+        self.large.get(large).map_or((self.lines.len(), self.parts.len()), start)
     }
 
     /// How many cells there are.
@@ -291,7 +316,7 @@ impl Cells {
     /// How many intervals they have.
     pub fn intervals(&self) -> usize {
         let small = self.small.iter().flat_map(|cell| cell.would).filter(|mark| *mark != Mark::NONE).count();
-        small + self.leaves.iter().filter(|leaf| **leaf != Leaf::NONE).count()
+        small + self.parts.iter().filter(|part| part.leaf != Leaf::NONE).count()
     }
 
     /// The bytes that they take.
@@ -300,12 +325,12 @@ impl Cells {
             + size_of_val(&*self.small)
             + size_of_val(&*self.large)
             + size_of_val(&*self.lines)
-            + size_of_val(&*self.leaves)
+            + size_of_val(&*self.parts)
     }
 }
 
 impl Default for Cells {
     fn default() -> Self {
-        Self { refs: vec![], small: vec![Small::EMPTY], large: vec![], lines: vec![], leaves: vec![] }
+        Self { refs: vec![], small: vec![Small::EMPTY], large: vec![], lines: vec![], parts: vec![] }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::addresses::Addresses;
-use super::cells::{Cells, Pair};
+use super::cells::{Cells, Moves, Pair};
 use super::compiled::{Counted, Policy};
 use super::diff::{Diff, diff};
 use super::paint::Painter;
@@ -29,18 +29,25 @@ impl Policy {
             Addresses::new(&new.members, &new.networks).into()
         };
         let diff = diff(&old.rules, &new.rules);
-        let (pairs, cells) = if diff.changed.is_empty() {
-            (Arc::clone(&self.pairs), Arc::clone(&self.cells))
+        let (ends, pairs, cells) = if diff.changed.is_empty() {
+            (None, Arc::clone(&self.pairs), Arc::clone(&self.cells))
+        } else if diff.changed.len() > self.pairs.list.len() / 8 {
+            let (list, cells) = all_cells(&new.rules);
+            (None, Pairs::new(list, &cells.refs).into(), cells.into())
         } else {
-            let (pairs, cells) = self.changed_cells(&diff, &new.rules);
-            let same = (&pairs, &cells.refs) == (&self.pairs.list, &self.cells.refs);
-            let pairs = if same { Arc::clone(&self.pairs) } else { Pairs::new(pairs, &cells.refs).into() };
-            (pairs, cells.into())
+            let (list, cells, moves) = self.changed_cells(&diff, &new.rules);
+            if (&list, &cells.refs) == (&self.pairs.list, &self.cells.refs) {
+                (None, Arc::clone(&self.pairs), cells.into())
+            } else {
+                let pairs = self.pairs.changed(list, &cells.refs, &diff.changed, &moves);
+                (self.ends.changed(&self.pairs, &pairs, &diff.changed, &moves), pairs.into(), cells.into())
+            }
         };
-        let ends = if Arc::ptr_eq(&addresses, &self.addresses) && Arc::ptr_eq(&pairs, &self.pairs) {
-            Arc::clone(&self.ends)
-        } else {
-            Ends::new(&addresses.classes, &pairs, &cells.refs).into()
+        let same = Arc::ptr_eq(&addresses, &self.addresses);
+        let ends = match ends {
+            _ if same && Arc::ptr_eq(&pairs, &self.pairs) => Arc::clone(&self.ends),
+            Some(ends) if same => ends.into(),
+            _ => Ends::new(&addresses.classes, &pairs, &cells.refs).into(),
         };
         Self::of(new, addresses, ends, pairs, cells)
     }
@@ -66,29 +73,26 @@ impl Policy {
     }
 
     /// The cells after a change: those of the pairs that changed are painted, all others only moved.
-    fn changed_cells(&self, diff: &Diff, rules: &[Rule]) -> (Vec<Pair>, Cells) {
+    fn changed_cells(&self, diff: &Diff, rules: &[Rule]) -> (Vec<Pair>, Cells, Moves) {
         let old = &self.pairs.list;
-        if diff.changed.len() > old.len() / 8 {
-            return all_cells(rules);
-        }
         let changed = by_pair(rules, |pair| diff.changed.binary_search(&pair).is_ok());
-        let mut painted = changed.chunk_by(|a, b| a.0 == b.0).peekable();
-        let (mut pairs, mut cells, mut painter) =
-            (Vec::with_capacity(old.len()), Cells::default(), Painter::default());
+        let mut of_changed = changed.chunk_by(|a, b| a.0 == b.0).peekable();
+        let (mut list, mut cells) = (Vec::with_capacity(old.len() + diff.changed.len()), Cells::default());
+        let (mut moves, mut painter) = (Moves::new(&self.cells), Painter::default());
         let mut done = 0;
         for pair in &diff.changed {
             let until = old.partition_point(|of| of < pair);
-            pairs.extend_from_slice(&old[done..until]);
-            cells.extend(&self.cells, done..until, &diff.places);
-            if let Some(rules_of_pair) = painted.next_if(|of| of[0].0 == *pair) {
-                pairs.push(*pair);
-                painter.paint(rules, rules_of_pair, &mut cells);
+            list.extend_from_slice(&old[done..until]);
+            cells.extend(&self.cells, done..until, &diff.places, &mut moves);
+            if let Some(of_pair) = of_changed.next_if(|of_pair| of_pair[0].0 == *pair) {
+                list.push(*pair);
+                painter.paint(rules, of_pair, &mut cells);
             }
             done = until + usize::from(old.get(until) == Some(pair));
         }
-        pairs.extend_from_slice(&old[done..]);
-        cells.extend(&self.cells, done..old.len(), &diff.places);
-        (pairs, cells)
+        list.extend_from_slice(&old[done..]);
+        cells.extend(&self.cells, done..old.len(), &diff.places, &mut moves);
+        (list, cells, moves)
     }
 }
 

@@ -144,22 +144,19 @@ impl Policy {
     }
 
     /// What is said besides where a side has several groups.
+    #[inline(never)]
     fn more(&self, from: Few, to: Few, key: Key, mut leaf: Leaf) -> Leaf {
         let (more_from, more_to) = (self.ends.more(from), self.ends.more(to));
-        for end in more_from.iter().chain(more_to) {
+        for end in more_from {
             leaf = self.cells.find(end.any, key, leaf);
+            let other = from.starting(*end);
+            leaf = self.cells.find(self.pair(other, to), key, leaf);
         }
-        for to in more_to {
-            if from.len > 0 {
-                leaf = self.cells.find(self.pairs.cell(from.first.group, to.group), key, leaf);
-            }
-        }
-        for from in more_from {
-            if to.len > 0 {
-                leaf = self.cells.find(self.pairs.cell(from.group, to.first.group), key, leaf);
-            }
-            for to in more_to {
-                leaf = self.cells.find(self.pairs.cell(from.group, to.group), key, leaf);
+        for end in more_to {
+            leaf = self.cells.find(end.any, key, leaf);
+            leaf = self.cells.find(self.pair(from, to.starting(*end)), key, leaf);
+            for other in more_from {
+                leaf = self.cells.find(self.pairs.cell(other.group, end.group), key, leaf);
             }
         }
         leaf

@@ -25,7 +25,7 @@ impl<A: Copy + Ord + TryFrom<u128>, const LINE: usize> Ranges<A, LINE> {
     }
 
     /// What `address` is; 0 if there are no ranges.
-    #[inline]
+    #[inline(never)]
     pub fn find(&self, address: A) -> u32 {
         self.values.get(self.tree.find(&self.lines, address)).copied().unwrap_or(0)
     }

@@ -1,7 +1,7 @@
 //! Which pairs of groups have a cell, and which of them concern a class.
 
 use super::addresses::{Class, Sets};
-use super::cells::{CellRef, Pair};
+use super::cells::{CellRef, Moves, Pair};
 use super::rules::{GroupId, Side};
 use super::table::Table;
 
@@ -19,13 +19,24 @@ pub(super) struct Pairs {
 impl Pairs {
     /// Of a list, and where their cells are.
     pub fn new(list: Vec<Pair>, cells: &[CellRef]) -> Self {
-        let groups = list.iter().zip(cells).filter_map(|(pair, cell)| match pair {
-            (Side::Group(from), Side::Group(to)) => Some((key(*from, *to), cell.0)),
-            _ => None,
-        });
+        let groups = list.iter().zip(cells).filter_map(|(pair, cell)| Some((key_of(*pair)?, cell.0)));
         let groups = Table::new(&groups.collect::<Vec<_>>());
-        let any = list.first().zip(cells.first()).filter(|(pair, _)| **pair == (Side::Any, Side::Any));
-        Self { any: any.map_or(CellRef::EMPTY, |(_, cell)| *cell), list, groups }
+        Self::of(list, cells, groups)
+    }
+
+    /// Of a list that came from this one: the cells have been moved, those of the pairs that `changed` are new.
+    pub fn changed(&self, list: Vec<Pair>, cells: &[CellRef], changed: &[Pair], moves: &Moves) -> Self {
+        let new = changed.iter().filter_map(|pair| {
+            let place = list.binary_search(pair).ok()?;
+            Some((key_of(*pair)?, cells.get(place)?.0))
+        });
+        let groups = self.groups.changed(|cell| moves.of(CellRef(cell)).0, &new.collect::<Vec<_>>());
+        Self::of(list, cells, groups)
+    }
+
+    fn of(list: Vec<Pair>, cells: &[CellRef], groups: Table<u64, 5>) -> Self {
+        let any = if list.first() == Some(&(Side::Any, Side::Any)) { cells.first() } else { None };
+        Self { any: any.copied().unwrap_or_default(), list, groups }
     }
 
     /// The cell of two groups.
@@ -39,21 +50,49 @@ impl Pairs {
         size_of_val(&*self.list) + self.groups.bytes()
     }
 
+    /// Whether the same groups are named on the same sides as in `before`, which differs in these pairs, and the same
+    /// cells are between a group and any.
+    fn ends_alike(&self, before: &Self, changed: &[Pair]) -> bool {
+        // Each look at the right sides goes through the whole list.
+        changed.len() <= 4
+            && changed.iter().all(|pair| {
+                let named = |pairs: &Self| {
+                    let left = pairs.list.partition_point(|of| of.0 < pair.0);
+                    let right = pairs.list.iter().any(|of| of.1 == pair.1);
+                    (pairs.list.get(left).is_some_and(|of| of.0 == pair.0), right)
+                };
+                key_of(*pair).is_some() && named(self) == named(before)
+            })
+    }
+
     /// For each group that rules name on the left, and for each on the right, its cell with any, and 1 more.
     fn sides(&self, cells: &[CellRef]) -> [Table<u64, 5>; 2] {
-        let (mut from, mut to) = (Vec::new(), Vec::new());
-        for (pair, cell) in self.list.iter().zip(cells) {
-            // In order, so a group's cell with any comes before its others; and the first stands.
-            let with = |other| if other == Side::Any { cell.0 + 1 } else { CellRef::EMPTY.0 + 1 };
-            if let Side::Group(group) = pair.0 {
-                from.push((group.0.into(), with(pair.1)));
-            }
-            if let Side::Group(group) = pair.1 {
-                to.push((group.0.into(), with(pair.0)));
-            }
-        }
-        from.dedup_by_key(|(group, _)| *group);
-        [Table::new(&from), Table::new(&to)]
+        let table = |mut groups: Vec<GroupId>, with_any: &dyn Fn(GroupId) -> Pair| {
+            groups.sort_unstable();
+            groups.dedup();
+            let cell = |group| {
+                let place = self.list.binary_search(&with_any(group)).ok();
+                place.and_then(|place| cells.get(place)).map_or(CellRef::EMPTY.0, |cell| cell.0)
+            };
+            Table::new(&groups.iter().map(|group| (group.0.into(), cell(*group) + 1)).collect::<Vec<_>>())
+        };
+        let group = |side| if let Side::Group(group) = side { Some(group) } else { None };
+        [
+            table(self.list.iter().filter_map(|pair| group(pair.0)).collect(), &|group| {
+                (Side::Group(group), Side::Any)
+            }),
+            table(self.list.iter().filter_map(|pair| group(pair.1)).collect(), &|group| {
+                (Side::Any, Side::Group(group))
+            }),
+        ]
+    }
+}
+
+/// The key of a pair, if it is one of groups.
+fn key_of(pair: Pair) -> Option<u64> {
+    match pair {
+        (Side::Group(from), Side::Group(to)) => Some(key(from, to)),
+        _ => None,
     }
 }
 
@@ -107,6 +146,17 @@ impl Ends {
         ends
     }
 
+    /// Those of the same classes after a change of the pairs, if it can be had from these by moving.
+    pub fn changed(&self, before: &Pairs, pairs: &Pairs, changed: &[Pair], moves: &Moves) -> Option<Self> {
+        let moved = |end: &mut End| end.any = moves.of(end.any);
+        pairs.ends_alike(before, changed).then(|| {
+            let mut ends = self.clone();
+            ends.classes.iter_mut().flatten().for_each(|few| moved(&mut few.first));
+            ends.more.iter_mut().for_each(moved);
+            ends
+        })
+    }
+
     /// The groups of `class` that rules name on `side`.
     #[inline(always)]
     pub fn of(&self, class: Class, side: usize) -> Few {
@@ -141,5 +191,11 @@ impl Ends {
 }
 
 impl Few {
+    /// The same with another one as the first.
+    #[inline(always)]
+    pub fn starting(self, first: End) -> Self {
+        Self { first, ..self }
+    }
+
     const NONE: Self = Self { first: End { group: GroupId(0), any: CellRef::EMPTY }, len: 0, more: 0 };
 }

@@ -44,7 +44,7 @@ impl Tree {
     #[inline(always)]
     pub fn find<N: Copy + Ord, const LINE: usize>(&self, lines: &[Line<N, LINE>], number: N) -> usize {
         let mut place = 0;
-        for start in self.levels.iter().take(self.depth as usize) {
+        for start in self.levels.get(..self.depth as usize).unwrap_or(&[]) {
             let Some(line) = lines.get(*start as usize + place) else { break };
             let smaller: u32 = line.0.iter().map(|of| u32::from(*of < number)).sum();
             place = place * LINE + smaller.saturating_sub(1) as usize;

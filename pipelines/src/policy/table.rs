@@ -6,7 +6,7 @@
 //! is configuration, but its addresses may be of a guest's choice: where they collide too much under one seed of
 //! the hash, another is taken.
 
-use core::array::from_fn;
+use core::hint::select_unpredictable;
 
 /// What the table finds by.
 pub(super) trait Key: Copy + Eq + Default {
@@ -30,16 +30,18 @@ impl Key for [u64; 3] {
     }
 }
 
-/// Keys to numbers above 0, in buckets of so many.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Keys to numbers above 0, in buckets of so many. Two tables are equal if they find the same, wherever it stands.
+#[derive(Clone, Debug)]
 pub(super) struct Table<K, const BUCKET: usize> {
     buckets: Box<[Bucket<K, BUCKET>]>,
+    /// How many keys there are.
+    len: usize,
     /// How many buckets a lookup reads at most.
     probes: usize,
     seed: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[repr(align(64))]
 struct Bucket<K, const BUCKET: usize> {
     keys: [K; BUCKET],
@@ -97,28 +99,49 @@ impl<K: Key, const BUCKET: usize> Table<K, BUCKET> {
         size_of_val(&*self.buckets)
     }
 
-    fn seeded(entries: &[(K, u32)], seed: u64) -> Self {
-        let free = Bucket { keys: [K::default(); BUCKET], values: [0; BUCKET], more: false };
-        let buckets = vec![free; (entries.len() * 2).div_ceil(BUCKET)].into();
-        let mut table = Self { buckets, probes: 0, seed };
-        for (key, value) in entries {
-            table.insert(*key, *value);
+    /// The same table with other values, and then these entries besides; where a value becomes 0, the key is gone.
+    pub fn changed(&self, value: impl Fn(u32) -> u32, entries: &[(K, u32)]) -> Self {
+        let mut table = self.clone();
+        for bucket in &mut table.buckets {
+            for of in bucket.values.iter_mut().filter(|of| **of != 0) {
+                *of = value(*of);
+                table.len -= usize::from(*of == 0);
+            }
         }
+        // It gets fuller up to four fifths, with longer ways, and is then built anew.
+        if (table.len + entries.len()) * 5 > table.buckets.len() * BUCKET * 4 {
+            let all: Vec<_> = table.entries().chain(entries.iter().copied()).collect();
+            return Self::new(&all);
+        }
+        entries.iter().for_each(|(key, value)| table.insert(*key, *value));
         table
     }
 
+    fn entries(&self) -> impl Iterator<Item = (K, u32)> {
+        let all = self.buckets.iter().flat_map(|bucket| bucket.keys.into_iter().zip(bucket.values));
+        all.filter(|(_, value)| *value != 0)
+    }
+
+    fn seeded(entries: &[(K, u32)], seed: u64) -> Self {
+        let free = Bucket { keys: [K::default(); BUCKET], values: [0; BUCKET], more: false };
+        let buckets = vec![free; (entries.len() * 2).div_ceil(BUCKET)].into();
+        let mut table = Self { buckets, len: 0, probes: 0, seed };
+        entries.iter().for_each(|(key, value)| table.insert(*key, *value));
+        table
+    }
+
+    /// Puts in a key that is not there yet; there is a free place.
     fn insert(&mut self, key: K, value: u32) {
+        if value == 0 || self.find(key) != 0 {
+            return;
+        }
         let mut at = self.home(key);
-        // At half load there is a free place.
         for probe in 1..=self.buckets.len() {
             let bucket = &mut self.buckets[at];
-            let free = bucket.values.iter().position(|value| *value == 0);
-            if bucket.find(key) != 0 {
-                return;
-            }
-            if let Some(free) = free {
+            if let Some(free) = bucket.values.iter().position(|value| *value == 0) {
                 (bucket.keys[free], bucket.values[free]) = (key, value);
                 self.probes = self.probes.max(probe);
+                self.len += 1;
                 return;
             }
             bucket.more = true;
@@ -138,11 +161,19 @@ impl<K: Key, const BUCKET: usize> Table<K, BUCKET> {
     }
 }
 
+impl<K: Key, const BUCKET: usize> PartialEq for Table<K, BUCKET> {
+    fn eq(&self, other: &Self) -> bool {
+        self.len == other.len && self.entries().all(|(key, value)| other.find(key) == value)
+    }
+}
+
+impl<K: Key, const BUCKET: usize> Eq for Table<K, BUCKET> {}
+
 impl<K: Key, const BUCKET: usize> Bucket<K, BUCKET> {
     #[inline(always)]
     fn find(&self, key: K) -> u32 {
-        let found: [u32; BUCKET] = from_fn(|n| if self.keys[n] == key { self.values[n] } else { 0 });
-        found.iter().fold(0, |all, value| all | value)
+        // Free places have some key too, but no value.
+        (0..BUCKET).fold(0, |found, n| found | select_unpredictable(self.keys[n] == key, self.values[n], 0))
     }
 }
 
@@ -188,6 +219,25 @@ mod tests {
                 prop_assert_eq!(wide.find([3, key, !key]), value);
                 prop_assert_eq!(wide.find([4, key, !key]), 0);
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_change_is_equal_to_a_new_table(
+            entries in prop::collection::vec((0u64..100, 1..u32::MAX), 0..100),
+            more in prop::collection::vec((0u64..200, 1..u32::MAX), 0..100),
+        ) {
+            let gone = |value: u32| if value.is_multiple_of(3) { 0 } else { value ^ 1 << 31 };
+            let changed = Pairs::new(&entries).changed(gone, &more);
+            let mut seen = std::collections::BTreeSet::new();
+            let first = entries.iter().filter(|(key, _)| seen.insert(*key));
+            let stay: Vec<_> = first.map(|(key, value)| (*key, gone(*value))).filter(|entry| entry.1 != 0).collect();
+            let all = Pairs::new(&[stay, more].concat());
+            prop_assert_eq!(&changed, &all);
+            prop_assert_eq!(all.entries().count(), all.len);
+            let other = Pairs::new(&all.entries().map(|(key, value)| (key, value ^ 1)).collect::<Vec<_>>());
+            prop_assert_eq!(all.len == 0, all == other);
         }
     }
 
