@@ -72,7 +72,7 @@ pub(super) type Key = i32;
 /// How many ports a protocol has.
 const PORTS: Key = 1 << 16;
 /// The end of the keys.
-const END: Key = 6 * PORTS;
+pub(super) const END: Key = 6 * PORTS;
 
 /// The key of a question.
 #[inline(always)]

@@ -40,7 +40,9 @@ impl Policy {
                 (None, Arc::clone(&self.pairs), cells.into())
             } else {
                 let pairs = self.pairs.changed(list, &cells.refs, &diff.changed, &moves);
-                (self.ends.changed(&self.pairs, &pairs, &diff.changed, &moves), pairs.into(), cells.into())
+                let now = (&pairs, &*cells.refs);
+                let ends = self.ends.changed(&self.pairs, now, &diff.changed, &moves);
+                (ends, pairs.into(), cells.into())
             }
         };
         let same = Arc::ptr_eq(&addresses, &self.addresses);

@@ -6,7 +6,7 @@
 
 use core::ops::Range;
 
-use super::cells::{Cells, Interval, Key, Leaf, Mark, Pair, keys};
+use super::cells::{Cells, END, Interval, Key, Leaf, Mark, Pair, keys};
 use super::rules::{Rule, Service};
 
 /// The memory that painting needs, used again for every cell.
@@ -59,6 +59,9 @@ impl Stroke {
     }
 }
 
+/// For more strokes it is faster to take every key for a piece than to sort and to search.
+const MANY: usize = 8192;
+
 /// The keys, cut where a stroke starts or ends.
 #[derive(Debug, Default)]
 struct Canvas {
@@ -86,9 +89,13 @@ impl Canvas {
     /// Cuts the canvas anew.
     fn cut(&mut self, strokes: &[Stroke]) {
         self.starts.clear();
-        self.starts.extend(strokes.iter().flat_map(|of| [of.keys.start, of.keys.end]));
-        self.starts.sort_unstable();
-        self.starts.dedup();
+        if strokes.len() > MANY {
+            self.starts.extend(0..=END);
+        } else {
+            self.starts.extend(strokes.iter().flat_map(|of| [of.keys.start, of.keys.end]));
+            self.starts.sort_unstable();
+            self.starts.dedup();
+        }
         let pieces = self.starts.len();
         self.leaves.clear();
         self.leaves.resize(pieces, Leaf::NONE);
@@ -100,7 +107,8 @@ impl Canvas {
 
     /// The piece that starts at a place where a stroke starts or ends.
     fn piece(&self, start: Key) -> u32 {
-        self.starts.partition_point(|of| *of < start) as u32
+        let every = self.starts.len() > END as usize;
+        if every { start as u32 } else { self.starts.partition_point(|of| *of < start) as u32 }
     }
 
     /// The intervals: neighbours of which the same is said are one.

@@ -50,19 +50,25 @@ impl Pairs {
         size_of_val(&*self.list) + self.groups.bytes()
     }
 
-    /// Whether the same groups are named on the same sides as in `before`, which differs in these pairs, and the same
-    /// cells are between a group and any.
-    fn ends_alike(&self, before: &Self, changed: &[Pair]) -> bool {
+    /// Whether the same groups are named on the same sides as in `before`, which differs in these pairs.
+    fn names_as(&self, before: &Self, changed: &[Pair]) -> bool {
+        let named = |pairs: &Self, pair: &Pair| {
+            let left = pairs.list.partition_point(|of| of.0 < pair.0);
+            let right = pairs.list.iter().any(|of| of.1 == pair.1);
+            // Any is no group.
+            (
+                pair.0 == Side::Any || pairs.list.get(left).is_some_and(|of| of.0 == pair.0),
+                pair.1 == Side::Any || right,
+            )
+        };
         // Each look at the right sides goes through the whole list.
-        changed.len() <= 4
-            && changed.iter().all(|pair| {
-                let named = |pairs: &Self| {
-                    let left = pairs.list.partition_point(|of| of.0 < pair.0);
-                    let right = pairs.list.iter().any(|of| of.1 == pair.1);
-                    (pairs.list.get(left).is_some_and(|of| of.0 == pair.0), right)
-                };
-                key_of(*pair).is_some() && named(self) == named(before)
-            })
+        changed.len() <= 4 && changed.iter().all(|pair| named(self, pair) == named(before, pair))
+    }
+
+    /// The cell of a pair in the list.
+    fn cell_of(&self, pair: Pair, cells: &[CellRef]) -> CellRef {
+        let place = self.list.binary_search(&pair).ok();
+        place.and_then(|place| cells.get(place)).copied().unwrap_or_default()
     }
 
     /// For each group that rules name on the left, and for each on the right, its cell with any, and 1 more.
@@ -70,10 +76,7 @@ impl Pairs {
         let table = |mut groups: Vec<GroupId>, with_any: &dyn Fn(GroupId) -> Pair| {
             groups.sort_unstable();
             groups.dedup();
-            let cell = |group| {
-                let place = self.list.binary_search(&with_any(group)).ok();
-                place.and_then(|place| cells.get(place)).map_or(CellRef::EMPTY.0, |cell| cell.0)
-            };
+            let cell = |group| self.cell_of(with_any(group), cells).0;
             Table::new(&groups.iter().map(|group| (group.0.into(), cell(*group) + 1)).collect::<Vec<_>>())
         };
         let group = |side| if let Side::Group(group) = side { Some(group) } else { None };
@@ -146,15 +149,40 @@ impl Ends {
         ends
     }
 
-    /// Those of the same classes after a change of the pairs, if it can be had from these by moving.
-    pub fn changed(&self, before: &Pairs, pairs: &Pairs, changed: &[Pair], moves: &Moves) -> Option<Self> {
-        let moved = |end: &mut End| end.any = moves.of(end.any);
-        pairs.ends_alike(before, changed).then(|| {
-            let mut ends = self.clone();
-            ends.classes.iter_mut().flatten().for_each(|few| moved(&mut few.first));
-            ends.more.iter_mut().for_each(moved);
-            ends
-        })
+    /// Those of the same classes after a change of the pairs, if the same groups are named as before.
+    pub fn changed(
+        &self,
+        before: &Pairs,
+        (pairs, cells): (&Pairs, &[CellRef]),
+        changed: &[Pair],
+        moves: &Moves,
+    ) -> Option<Self> {
+        if !pairs.names_as(before, changed) {
+            return None;
+        }
+        let mut ends = self.clone();
+        for end in ends.classes.iter_mut().flatten().map(|few| &mut few.first).chain(&mut ends.more) {
+            end.any = moves.of(end.any);
+        }
+        for pair in changed {
+            let cell = pairs.cell_of(*pair, cells);
+            match *pair {
+                (Side::Group(group), Side::Any) => ends.set_any(FROM, End { group, any: cell }),
+                (Side::Any, Side::Group(group)) => ends.set_any(TO, End { group, any: cell }),
+                _ => {}
+            }
+        }
+        Some(ends)
+    }
+
+    /// Gives a group on one side another cell with any.
+    fn set_any(&mut self, side: usize, end: End) {
+        for few in self.classes.iter_mut().map(|class| &mut class[side]).filter(|few| few.len > 0) {
+            let more = &mut self.more[few.more as usize..(few.more + few.len - 1) as usize];
+            for of in core::iter::once(&mut few.first).chain(more).filter(|of| of.group == end.group) {
+                *of = end;
+            }
+        }
     }
 
     /// The groups of `class` that rules name on `side`.
