@@ -1,7 +1,9 @@
 //! The compiled policy beside the plain one: many rules, many more questions, and the largest that are promised.
 
 use weft_pipelines::policy::{Action, Policy, linear};
-use weft_pipelines::testing::rules::{Seeded, changed, few, question};
+use weft_pipelines::testing::rules::{
+    Scale, Seeded, changed, few, mixed, mixed_questions, mixed_rule, question,
+};
 
 /// Questions to each set of rules.
 const QUESTIONS: usize = 250;
@@ -35,7 +37,45 @@ fn a_million_decisions_as_the_plain_one_makes_them() {
         }
     }
     // Each kind of answer is common, or the questions are beside the point.
-    eprintln!("{by_rule} by rule, {by_default} by default, {refused} refused, {otherwise} not as audited");
+    println!(
+        "{by_rule} by rule, {by_default} by default, {refused} refused, {otherwise} otherwise if enforced"
+    );
     let all = by_rule + by_default;
     assert!([by_rule, by_default, refused, otherwise].iter().all(|count| *count > all / 20));
+}
+
+/// Endpoints in several groups, networks that nest, cells of every size.
+#[test]
+fn mixed_rules_decide_as_the_plain_one() {
+    for (rules, groups, members) in [(50, 8, 40), (500, 12, 100), (2_000, 200, 600)] {
+        let mut choose = Seeded(rules as u64);
+        let rules = mixed(&mut choose, Scale { rules, groups, members });
+        let policy = Policy::compile(&rules);
+        let mut by_rule = 0;
+        for question in mixed_questions(&mut choose, &rules, 2_000) {
+            let decision = linear::decide(&rules, &question);
+            assert_eq!(policy.decide(&question), decision, "{question:?}");
+            by_rule += usize::from(decision.rule.is_some());
+        }
+        assert!((400..1_900).contains(&by_rule), "{by_rule} by rule");
+    }
+}
+
+#[test]
+fn a_hundred_thousand_rules_over_ten_thousand_groups() {
+    let mut choose = Seeded(2);
+    let scale = Scale::of(100_000);
+    let rules = mixed(&mut choose, scale);
+    let policy = Policy::compile(&rules);
+    let size = policy.size();
+    assert_eq!((size.rules, size.groups, size.networks), (100_000, 10_000, 1_250));
+    for question in mixed_questions(&mut choose, &rules, 100) {
+        assert_eq!(policy.decide(&question), linear::decide(&rules, &question), "{question:?}");
+    }
+    // One more at the top: every other rule has another number.
+    let mut new = rules.clone();
+    new.rules.insert(0, mixed_rule(&mut choose, scale, 100_001));
+    let updated = policy.update(&rules, &new);
+    assert!(updated == Policy::compile(&new), "another policy");
+    assert!(updated != policy);
 }

@@ -20,9 +20,10 @@ impl Policy {
         Self::of(rules, addresses.into(), ends.into(), pairs.into(), cells.into())
     }
 
-    /// Compiles `new` rules with what can stay of this policy, which is that of the `old` ones. It is equal to what
-    /// [`compile`](Self::compile) makes of the new ones.
+    /// Compiles `new` rules with what can stay of this policy, which must be that of the `old` ones. The outcome is
+    /// equal to what [`compile`](Self::compile) makes of the new ones.
     pub fn update(&self, old: &Rules, new: &Rules) -> Self {
+        debug_assert_eq!(self.rules.len(), old.rules.len(), "the policy of other rules");
         let addresses = if (&old.members, &old.networks) == (&new.members, &new.networks) {
             Arc::clone(&self.addresses)
         } else {

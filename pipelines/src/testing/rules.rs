@@ -94,8 +94,13 @@ const PROTOCOLS: [u8; 8] = [6, 17, 132, 1, 58, 47, 0, 255];
 
 /// Up to 19 rules for a handful of groups that overlap in every way.
 pub fn few(choose: &mut impl Choose) -> Rules {
-    let rules = (0..choose.below(20)).map(|slot| rule(choose, slot as u32));
-    let rules: Vec<_> = rules.collect();
+    let count = choose.below(20);
+    crowd(choose, count)
+}
+
+/// So many rules for a handful of groups that overlap in every way.
+pub fn crowd(choose: &mut impl Choose, count: usize) -> Rules {
+    let rules = (0..count).map(|slot| rule(choose, slot as u32)).collect();
     let mut members: Vec<Member> = Vec::new();
     for _ in 0..choose.below(8) {
         let member = member(choose);
@@ -104,10 +109,10 @@ pub fn few(choose: &mut impl Choose) -> Rules {
         }
     }
     Rules {
+        rules,
         default: action(choose),
         default_audit: choose.once_in(3),
-        default_slot: rules.len() as u32,
-        rules,
+        default_slot: count as u32,
         members,
         networks: (0..choose.below(8)).map(|_| network(choose)).collect(),
     }
@@ -118,22 +123,22 @@ pub fn changed(choose: &mut impl Choose, rules: &Rules) -> Rules {
     let mut new = rules.clone();
     for _ in 0..=choose.below(3) {
         let len = new.rules.len();
-        let at = choose.below(len + 1);
-        match choose.below(12) {
+        let (at, other) = (choose.below(len + 1), choose.below(len + 1));
+        match choose.below(14) {
             0..3 => new.rules.insert(at, rule(choose, 1000 + at as u32)),
             3..5 if at < len => drop(new.rules.remove(at)),
             5 if at < len => new.rules[at] = rule(choose, 2000 + at as u32),
-            6 if at < len => new.rules[at].audit ^= true,
-            7 if at < len => (new.rules[at].log, new.rules[at].action) = (choose.once_in(2), action(choose)),
-            8 if at < len => {
-                let moved = new.rules.remove(at);
-                new.rules.insert(choose.below(len), moved);
-            }
+            6 if at < len => new.rules[at].services = [service(choose)].into(),
+            7 if at < len => new.rules[at].audit ^= true,
+            8 if at < len => (new.rules[at].log, new.rules[at].action) = (choose.once_in(2), action(choose)),
             9 if at < len => {
-                new.rules.insert(choose.below(len), rules.rules.get(at).unwrap_or(&new.rules[at]).clone())
+                let moved = new.rules.remove(at);
+                new.rules.insert(other.min(len - 1), moved);
             }
-            10 => new.networks.push(network(choose)),
-            11 => drop(new.members.pop()),
+            10 if at < len => new.rules.insert(other, new.rules[at].clone()),
+            11 => new.rules[at.min(other)..at.max(other)].rotate_left(at.abs_diff(other) / 2),
+            12 if choose.once_in(2) => new.networks.push(network(choose)),
+            12 => drop(new.members.pop()),
             _ => (new.default, new.default_audit) = (action(choose), choose.once_in(2)),
         }
     }
@@ -403,7 +408,7 @@ pub fn mixed_questions(choose: &mut impl Choose, rules: &Rules, count: usize) ->
         let beside = choose.once_in(3);
         let mut who = |side| {
             let group = match side {
-                Side::Group(group) if !beside => group,
+                Side::Group(group) if !beside && of_group.contains_key(&group) => group,
                 _ => groups[choose.below(groups.len())],
             };
             let addresses = &of_group[&group];
