@@ -1,12 +1,13 @@
 //! The compiled policy, and how it decides.
 
+use core::hint::select_unpredictable;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::addresses::Addresses;
 use super::cells::{CellRef, Cells, Key, Leaf, Mark, key};
-use super::pairs::{Ends, FROM, Few, Pairs, TO};
-use super::rules::{Action, Decision, Question, Side};
+use super::pairs::{End, Ends, FROM, Few, Pairs, TO};
+use super::rules::{Action, Decision, GroupId, Question, Side};
 
 /// A tenant's rules, compiled: it answers as [`linear::decide`](super::linear::decide) does, in bounded time.
 ///
@@ -129,40 +130,67 @@ impl Policy {
         let mut leaf = find(self.pairs.any, Leaf::NONE);
         leaf = find(from.first.any, leaf);
         leaf = find(to.first.any, leaf);
-        leaf = find(self.pair(from, to), leaf);
+        // Looked for also if it is not there: that is no slower than to guess wrong.
+        let cell = self.pairs.cell(from.first.group, to.first.group);
+        let meets = from.first.peers & to.first.peers != 0;
+        leaf = find(select_unpredictable(meets, cell, CellRef::EMPTY), leaf);
         if from.len.max(to.len) > 1 {
             leaf = self.more(from, to, key, leaf);
         }
         leaf
     }
 
-    /// The cell of the first groups of both sides. If a side has none, its first is not meant.
-    #[inline(always)]
-    fn pair(&self, from: Few, to: Few) -> CellRef {
-        let cell = self.pairs.cell(from.first.group, to.first.group);
-        if (from.len != 0) & (to.len != 0) { cell } else { CellRef::EMPTY }
-    }
-
     /// What is said besides where a side has several groups.
     #[inline(never)]
     fn more(&self, from: Few, to: Few, key: Key, mut leaf: Leaf) -> Leaf {
         let (more_from, more_to) = (self.ends.more(from), self.ends.more(to));
-        for end in more_from {
+        for end in more_from.iter().chain(more_to) {
             leaf = self.cells.find(end.any, key, leaf);
-            let other = from.starting(*end);
-            leaf = self.cells.find(self.pair(other, to), key, leaf);
         }
-        for end in more_to {
-            leaf = self.cells.find(end.any, key, leaf);
-            leaf = self.cells.find(self.pair(from, to.starting(*end)), key, leaf);
-            for other in more_from {
-                leaf = self.cells.find(self.pairs.cell(other.group, end.group), key, leaf);
+        let mut meets = Meets::default();
+        let mut meet = |from: &End, to: &End| {
+            if meets.add(from, to) {
+                leaf = self.all(&mut meets, key, leaf);
             }
+        };
+        more_to.iter().for_each(|to| meet(&from.first, to));
+        for from in more_from {
+            meet(from, &to.first);
+            more_to.iter().for_each(|to| meet(from, to));
         }
+        self.all(&mut meets, key, leaf)
+    }
+
+    /// What the cells of the pairs that may have one say.
+    #[inline(always)]
+    fn all(&self, meets: &mut Meets, key: Key, mut leaf: Leaf) -> Leaf {
+        for (from, to) in meets.pairs.iter().take(meets.len) {
+            leaf = self.cells.find(self.pairs.cell(*from, *to), key, leaf);
+        }
+        meets.len = 0;
         leaf
     }
 
     fn counted(&self, rule: Option<u32>) -> &Counted {
         rule.and_then(|rule| self.rules.get(rule as usize)).unwrap_or(&self.default)
+    }
+}
+
+/// Pairs of groups that may have a cell, noted before they are looked for: so there is nothing to guess for each.
+#[derive(Default)]
+struct Meets {
+    pairs: [(GroupId, GroupId); 16],
+    len: usize,
+}
+
+impl Meets {
+    /// Notes a pair if it may have a cell. Whether there is no room for another.
+    #[inline(always)]
+    fn add(&mut self, from: &End, to: &End) -> bool {
+        if let Some(pair) = self.pairs.get_mut(self.len) {
+            *pair = (from.group, to.group);
+        }
+        self.len += usize::from(from.peers & to.peers != 0);
+        self.len == self.pairs.len()
     }
 }

@@ -71,24 +71,44 @@ impl Pairs {
         place.and_then(|place| cells.get(place)).copied().unwrap_or_default()
     }
 
-    /// For each group that rules name on the left, and for each on the right, its cell with any, and 1 more.
-    fn sides(&self, cells: &[CellRef]) -> [Table<u64, 5>; 2] {
-        let table = |mut groups: Vec<GroupId>, with_any: &dyn Fn(GroupId) -> Pair| {
+    /// The group as the side that opens a connection.
+    fn from(&self, group: GroupId, cells: &[CellRef]) -> End {
+        let left = self.list.partition_point(|of| of.0 < Side::Group(group));
+        let of_group = self.list[left..].iter().take_while(|of| of.0 == Side::Group(group));
+        let peers = of_group.filter_map(|of| side_group(of.1)).fold(0, |peers, group| peers | bit(group));
+        End { group, any: self.cell_of((Side::Group(group), Side::Any), cells), peers }
+    }
+
+    /// The group as the other side.
+    fn to(&self, group: GroupId, cells: &[CellRef]) -> End {
+        End { group, any: self.cell_of((Side::Any, Side::Group(group)), cells), peers: bit(group) }
+    }
+
+    /// The groups that rules name on the left, and those on the right.
+    fn sides(&self, cells: &[CellRef]) -> [Named; 2] {
+        let groups = |side: fn(&Pair) -> Side| {
+            let mut groups: Vec<_> = self.list.iter().filter_map(|pair| side_group(side(pair))).collect();
             groups.sort_unstable();
             groups.dedup();
-            let cell = |group| self.cell_of(with_any(group), cells).0;
-            Table::new(&groups.iter().map(|group| (group.0.into(), cell(*group) + 1)).collect::<Vec<_>>())
+            groups.into_iter()
         };
-        let group = |side| if let Side::Group(group) = side { Some(group) } else { None };
         [
-            table(self.list.iter().filter_map(|pair| group(pair.0)).collect(), &|group| {
-                (Side::Group(group), Side::Any)
-            }),
-            table(self.list.iter().filter_map(|pair| group(pair.1)).collect(), &|group| {
-                (Side::Any, Side::Group(group))
-            }),
+            Named::new(groups(|pair| pair.0).map(|group| self.from(group, cells)).collect()),
+            Named::new(groups(|pair| pair.1).map(|group| self.to(group, cells)).collect()),
         ]
     }
+}
+
+fn side_group(side: Side) -> Option<GroupId> {
+    match side {
+        Side::Group(group) => Some(group),
+        Side::Any => None,
+    }
+}
+
+/// One of 64 bits that stands for a group, and for some others.
+fn bit(group: GroupId) -> u64 {
+    1 << (group.0.wrapping_mul(0x9e37_79b1) >> 26)
 }
 
 /// The key of a pair, if it is one of groups.
@@ -111,20 +131,57 @@ pub(super) struct End {
     pub group: GroupId,
     /// Its cell with any on the other side.
     pub any: CellRef,
+    /// Its bit, or, of the side that opens a connection, the bits of all groups that it has a cell with: where two
+    /// ends have no bit in common, there is no cell to look for.
+    pub peers: u64,
+}
+
+/// The groups that rules name on one side, each to be found by its number.
+struct Named {
+    places: Table<u64, 5>,
+    ends: Vec<End>,
+}
+
+impl Named {
+    fn new(ends: Vec<End>) -> Self {
+        let places = ends.iter().zip(1..).map(|(end, place)| (end.group.0.into(), place));
+        Self { places: Table::new(&places.collect::<Vec<_>>()), ends }
+    }
+
+    fn find(&self, group: GroupId) -> Option<End> {
+        let place = self.places.find(group.0.into()).checked_sub(1)?;
+        self.ends.get(place as usize).copied()
+    }
+
+    /// The ends of a class; those that are not the first go to `more`.
+    fn few(&self, groups: &[GroupId], more: &mut Vec<End>) -> Few {
+        let mut few = Few { more: more.len() as u32, ..Few::NONE };
+        for end in groups.iter().filter_map(|group| self.find(*group)) {
+            if few.len == 0 {
+                few.first = end;
+            } else {
+                more.push(end);
+            }
+            few.len += 1;
+        }
+        few
+    }
 }
 
 /// For each class its groups that rules name, by side.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(super) struct Ends {
-    classes: Vec<[Few; 2]>,
+    /// For each side by class.
+    sides: [Vec<Few>; 2],
     /// Those that are not the first of their class and side.
     more: Vec<End>,
 }
 
 /// The ends of a class on one side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(align(32))]
 pub(super) struct Few {
-    /// The first, for most have one. If there is none, some group without rules for all.
+    /// The first, for most have one. If there is none, a group without cells.
     pub first: End,
     /// How many there are.
     pub len: u32,
@@ -140,13 +197,10 @@ pub(super) const TO: usize = 1;
 impl Ends {
     /// Of these classes where these pairs have rules.
     pub fn new(classes: &Sets, pairs: &Pairs, cells: &[CellRef]) -> Self {
-        let sides = pairs.sides(cells);
-        let mut ends = Self { classes: Vec::with_capacity(classes.len()), more: Vec::new() };
-        for groups in classes.iter() {
-            let few = sides.each_ref().map(|side| ends.few(groups, side));
-            ends.classes.push(few);
-        }
-        ends
+        let mut more = Vec::new();
+        let sides =
+            pairs.sides(cells).map(|named| classes.iter().map(|of| named.few(of, &mut more)).collect());
+        Self { sides, more }
     }
 
     /// Those of the same classes after a change of the pairs, if the same groups are named as before.
@@ -161,23 +215,23 @@ impl Ends {
             return None;
         }
         let mut ends = self.clone();
-        for end in ends.classes.iter_mut().flatten().map(|few| &mut few.first).chain(&mut ends.more) {
+        for end in ends.sides.iter_mut().flatten().map(|few| &mut few.first).chain(&mut ends.more) {
             end.any = moves.of(end.any);
         }
         for pair in changed {
-            let cell = pairs.cell_of(*pair, cells);
-            match *pair {
-                (Side::Group(group), Side::Any) => ends.set_any(FROM, End { group, any: cell }),
-                (Side::Any, Side::Group(group)) => ends.set_any(TO, End { group, any: cell }),
-                _ => {}
+            if let Some(group) = side_group(pair.0) {
+                ends.set(FROM, pairs.from(group, cells));
+            }
+            if let Some(group) = side_group(pair.1) {
+                ends.set(TO, pairs.to(group, cells));
             }
         }
         Some(ends)
     }
 
-    /// Gives a group on one side another cell with any.
-    fn set_any(&mut self, side: usize, end: End) {
-        for few in self.classes.iter_mut().map(|class| &mut class[side]).filter(|few| few.len > 0) {
+    /// Puts an end in the place of what its group was on that side.
+    fn set(&mut self, side: usize, end: End) {
+        for few in self.sides[side].iter_mut().filter(|few| few.len > 0) {
             let more = &mut self.more[few.more as usize..(few.more + few.len - 1) as usize];
             for of in core::iter::once(&mut few.first).chain(more).filter(|of| of.group == end.group) {
                 *of = end;
@@ -188,7 +242,7 @@ impl Ends {
     /// The groups of `class` that rules name on `side`.
     #[inline(always)]
     pub fn of(&self, class: Class, side: usize) -> Few {
-        self.classes.get(class as usize).map_or(Few::NONE, |class| class[side])
+        self.sides[side].get(class as usize).copied().unwrap_or(Few::NONE)
     }
 
     /// Those that are not the first.
@@ -199,31 +253,11 @@ impl Ends {
 
     /// The bytes that they take.
     pub fn bytes(&self) -> usize {
-        size_of_val(&*self.classes) + size_of_val(&*self.more)
-    }
-
-    fn few(&mut self, groups: &[GroupId], side: &Table<u64, 5>) -> Few {
-        let mut few = Few { more: self.more.len() as u32, ..Few::NONE };
-        for group in groups {
-            let Some(any) = side.find(group.0.into()).checked_sub(1) else { continue };
-            let end = End { group: *group, any: CellRef(any) };
-            if few.len == 0 {
-                few.first = end;
-            } else {
-                self.more.push(end);
-            }
-            few.len += 1;
-        }
-        few
+        self.sides.iter().map(|few| size_of_val(&**few)).sum::<usize>() + size_of_val(&*self.more)
     }
 }
 
 impl Few {
-    /// The same with another one as the first.
-    #[inline(always)]
-    pub fn starting(self, first: End) -> Self {
-        Self { first, ..self }
-    }
-
-    const NONE: Self = Self { first: End { group: GroupId(0), any: CellRef::EMPTY }, len: 0, more: 0 };
+    const NONE: Self =
+        Self { first: End { group: GroupId(0), any: CellRef::EMPTY, peers: 0 }, len: 0, more: 0 };
 }
