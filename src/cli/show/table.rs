@@ -214,14 +214,14 @@ pub(super) fn workers(workers: &[WorkerReport]) -> String {
 /// The rules, with what each decided.
 pub fn rules(rules: &[RuleReport]) -> String {
     let mut table = Columns::new([
-        left("tenant"),
-        right("place"),
-        left("rule"),
-        left("says"),
-        right("hits"),
-        right("denied"),
-        right("would deny"),
-        right("last hit"),
+        left("TENANT"),
+        right("PLACE"),
+        left("RULE"),
+        left("SAYS"),
+        right("HITS"),
+        right("DENIED"),
+        right("WOULD DENY"),
+        right("LAST HIT"),
     ]);
     for rule in rules {
         table.row([
@@ -242,19 +242,19 @@ pub fn rules(rules: &[RuleReport]) -> String {
 pub fn sessions(sessions: &Sessions) -> String {
     let Sessions { total, matched, sessions } = sessions;
     let mut table = Columns::new([
-        left("tenant"),
-        left("protocol"),
-        left("from"),
-        left("to"),
-        left("state"),
-        left("rule"),
-        right("packets"),
-        right("bytes"),
-        right("back"),
-        right("bytes"),
-        right("age"),
-        right("idle"),
-        left("counts for"),
+        left("TENANT"),
+        left("PROTOCOL"),
+        left("FROM"),
+        left("TO"),
+        left("STATE"),
+        left("RULE"),
+        right("PACKETS"),
+        right("BYTES"),
+        right("BACK"),
+        right("BYTES"),
+        right("AGE"),
+        right("IDLE"),
+        left("COUNTS FOR"),
     ]);
     for session in sessions {
         let rule = match session.would_deny {
