@@ -7,7 +7,7 @@ use std::hint::black_box;
 
 use criterion::measurement::Measurement;
 use criterion::{BatchSize, Criterion, Throughput};
-use weft_pipelines::policy::{Policy, Rules};
+use weft_pipelines::policy::{Policy, Rule, Rules};
 use weft_pipelines::testing::rules::{Choose, Scale, Seeded, mixed, mixed_questions, mixed_rule};
 
 /// Questions asked in turn: so many that no cell stays in the cache just because it was asked a moment ago.
@@ -33,7 +33,6 @@ fn decide<M: Measurement>(criterion: &mut Criterion<M>, unit: &str) {
         let rules = mixed(&mut choose, Scale::of(count));
         let questions = mixed_questions(&mut choose, &rules, QUESTIONS);
         let policy = Policy::compile(&rules);
-        eprintln!("{name}: {:?}", policy.size());
         let mut asked = questions.iter().cycle();
         group.bench_function(name, |bencher| {
             bencher.iter(|| asked.next().map(|question| policy.decide(black_box(question))));
@@ -63,7 +62,7 @@ fn change<M: Measurement>(criterion: &mut Criterion<M>, unit: &str) {
     update("one more at the top", &|choose, new| new.rules.insert(0, mixed_rule(choose, scale, 100_001)));
     update("one changed in the middle", &|choose, new| {
         let (from, to) = (new.rules[50_000].from, new.rules[50_000].to);
-        new.rules[50_000] = weft_pipelines::policy::Rule { from, to, ..mixed_rule(choose, scale, 50_000) };
+        new.rules[50_000] = Rule { from, to, ..mixed_rule(choose, scale, 50_000) };
     });
     update("one less", &|choose, new| drop(new.rules.remove(choose.below(100_000))));
     group.finish();

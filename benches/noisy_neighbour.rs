@@ -28,7 +28,9 @@ fn bench<M: Measurement>(criterion: &mut Criterion<M>, unit: &str) {
     let mut group = criterion.benchmark_group(format!("noisy_neighbour{unit}"));
     group.throughput(Throughput::Elements(2 * BURST as u64));
     let tuple_space = |n: u32| n.wrapping_mul(0x9e37_79b9);
-    let neighbours: [(&str, Vec<u8>, &dyn Fn(u32) -> u32); 4] = [
+    // What it is called, its frame, and which flow each packet is of.
+    type Neighbour<'a> = (&'a str, Vec<u8>, &'a dyn Fn(u32) -> u32);
+    let neighbours: [Neighbour<'_>; 4] = [
         ("a thousand flows", udp(WEB2, DB1, 64), &|n| n % 1_000),
         ("every packet another flow", udp(WEB2, DB1, 64), &tuple_space),
         ("a flood of SYNs", syn(WEB2, DB1), &tuple_space),

@@ -25,6 +25,8 @@ enum Command {
     Run(cli::run::Args),
     Schema(cli::schema::Args),
     Show(cli::show::Args),
+    Suggest(cli::suggest::Args),
+    Test(cli::test::Args),
 }
 
 fn main() -> ExitCode {
@@ -39,5 +41,7 @@ fn main() -> ExitCode {
         Command::Run(args) => cli::run::run(args),
         Command::Schema(args) => cli::schema::run(args),
         Command::Show(args) => cli::show::run(args),
+        Command::Suggest(args) => cli::suggest::run(args),
+        Command::Test(args) => cli::test::run(args),
     }
 }

@@ -10,6 +10,8 @@ pub mod replay;
 pub mod run;
 pub mod schema;
 pub mod show;
+pub mod suggest;
+pub mod test;
 
 use std::fmt;
 use std::io::{self, Write};

@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use thiserror::Error;
@@ -10,6 +10,7 @@ use weft_pipelines::Mac;
 
 use super::show::table;
 use crate::config::{self, Fabric};
+use crate::replay::against::{Comparison, compare};
 use crate::replay::recording::{RecordingError, Source};
 use crate::replay::{
     Input, InputSummary, NeighborMode, Options, Outcome, OutputError, Replay, SetupError, file_name,
@@ -46,7 +47,11 @@ pub struct Args {
     /// one of its addresses goes, or who sends ARP from one; else made of its address].
     #[arg(long, value_name = "UPLINK=MAC", value_parser = uplink_and_mac)]
     pub uplink_mac: Vec<(String, Mac)>,
-    /// Print the ledger as one line of JSON.
+    /// Another document: the recordings are replayed under it too, and the connections told that it would decide
+    /// otherwise. What ports send is that under FABRIC, and so is the exit status.
+    #[arg(long, value_name = "NEW")]
+    pub against: Option<PathBuf>,
+    /// Print the ledger as one line of JSON; with --against what differs as another.
     #[arg(long)]
     pub json: bool,
 }
@@ -68,16 +73,19 @@ fn uplink_and_mac(text: &str) -> Result<(String, Mac), String> {
 /// Exits with 2 when the document or an argument is wrong, with 1 when a recording ends too early, an output can't be
 /// written or a packet is unaccounted for.
 pub fn run(args: Args) -> ExitCode {
-    let fabric = match config::load(&args.fabric) {
-        Ok(fabric) => fabric,
+    let read = config::load(&args.fabric)
+        .and_then(|fabric| Ok((fabric, args.against.as_deref().map(config::load).transpose()?)));
+    let (fabric, new) = match read {
+        Ok(read) => read,
         Err(found) => {
             super::say(found);
             return ExitCode::from(2);
         }
     };
     super::say(&fabric.warnings);
+    new.iter().for_each(|new| super::say(&new.warnings));
     super::not_enforced(&fabric).for_each(|what| super::say(format_args!("weft: {what}\n")));
-    match replay(&args, &fabric) {
+    match replay(&args, &fabric, new.as_ref()) {
         Ok(outcome) => {
             outcome.inputs.iter().for_each(warn_of);
             let whole = outcome.inputs.iter().all(|input| input.trouble.is_none());
@@ -85,7 +93,8 @@ pub fn run(args: Args) -> ExitCode {
         }
         Err(problem) => {
             super::say(format_args!("weft: {problem}\n"));
-            let is_setup = matches!(problem, Problem::Setup(_) | Problem::Input { .. });
+            let is_setup =
+                matches!(problem, Problem::Setup(_) | Problem::Against { .. } | Problem::Input { .. });
             ExitCode::from(if is_setup { 2 } else { 1 })
         }
     }
@@ -98,6 +107,8 @@ enum Problem {
     Input { path: PathBuf, source: RecordingError },
     #[error(transparent)]
     Setup(#[from] SetupError),
+    #[error("{}: {source}", .path.display())]
+    Against { path: PathBuf, source: SetupError },
     #[error(transparent)]
     Output(#[from] OutputError),
     #[error("{}: {source}", .path.display())]
@@ -106,13 +117,20 @@ enum Problem {
     Print(io::Error),
 }
 
-fn replay(args: &Args, fabric: &Fabric) -> Result<Outcome<BufWriter<Aside>>, Problem> {
+fn replay(args: &Args, fabric: &Fabric, new: Option<&Fabric>) -> Result<Outcome<BufWriter<Aside>>, Problem> {
     let mut inputs = Vec::new();
     for (port, path) in &args.inputs {
         let source = Source::at(path).map_err(|source| Problem::Input { path: path.clone(), source })?;
         inputs.push(Input { port: port.clone(), source });
     }
-    let options = Options { neighbors: args.neighbors, uplink_macs: args.uplink_mac.clone() };
+    if let (Some(new), Some(path)) = (new, &args.against)
+        && new.host(&args.host).is_none()
+    {
+        let source = SetupError::no_such_host(new, &args.host);
+        return Err(Problem::Against { path: path.clone(), source });
+    }
+    let uplink_macs = args.uplink_mac.clone();
+    let options = Options { neighbors: args.neighbors, uplink_macs, decisions: new.is_some() };
     let replay = Replay::new(fabric, &args.host, &inputs, &options)?;
     fs::create_dir_all(&args.out).map_err(|source| Problem::File { path: args.out.clone(), source })?;
     let open = |port: &str| {
@@ -125,7 +143,11 @@ fn replay(args: &Args, fabric: &Fabric) -> Result<Outcome<BufWriter<Aside>>, Pro
         aside.settle().map_err(|source| Problem::File { path: aside.path.clone(), source })?;
     }
     let report = &outcome.report;
-    let text = if args.json { format!("{}\n", report.ledger_json()) } else { tables(report) };
+    let mut text = if args.json { format!("{}\n", report.ledger_json()) } else { tables(report) };
+    if let (Some(new), Some(path)) = (new, &args.against) {
+        let comparison = compare((fabric, new), &args.host, &inputs, &options, &outcome.decisions)?;
+        text += &if args.json { json_line(&comparison) } else { differences(&comparison, path) };
+    }
     super::print(&text).map_err(Problem::Print)?;
     Ok(outcome)
 }
@@ -173,6 +195,29 @@ fn tables(report: &Report) -> String {
     let mut drops: Vec<_> = report.drops.iter().filter(|drop| drop.packets > 0).cloned().collect();
     table::most_first(&mut drops);
     format!("{}\n{}", table::ports(&report.ports, Some(&report.totals)), table::drops(&drops))
+}
+
+/// As one line: `{"against": …}`.
+fn json_line(comparison: &Comparison) -> String {
+    format!("{}\n", serde_json::json!({ "against": comparison }))
+}
+
+/// What another document would decide otherwise.
+fn differences(comparison: &Comparison, path: &Path) -> String {
+    let Comparison { connections, differ, other_rule, left_out } = comparison;
+    let new = path.display();
+    let mut text = format!(
+        "\nagainst {new}: {} of {connections} connections would be decided otherwise\n",
+        differ.len()
+    );
+    differ.iter().for_each(|difference| text += &format!("  {difference}\n"));
+    if *other_rule > 0 {
+        text += &format!("{other_rule} with the same verdict by another rule\n");
+    }
+    if !left_out.is_empty() {
+        text += &format!("left out, for {new} has no such port here: {}\n", left_out.join(", "));
+    }
+    text
 }
 
 /// Says what was not as it should be with an input.

@@ -98,7 +98,7 @@ impl Eq for At {}
 
 /// Where findings are put while a document is read and checked.
 #[derive(Debug, Default)]
-pub(super) struct Notes {
+pub(crate) struct Notes {
     list: RefCell<Vec<Diagnostic>>,
 }
 
@@ -106,7 +106,7 @@ impl Notes {
     /// More findings than this do not help; the rest is counted.
     const MOST: usize = 1000;
 
-    pub(super) fn error(&self, at: Location, message: impl Into<String>) {
+    pub(crate) fn error(&self, at: Location, message: impl Into<String>) {
         self.add(at, Severity::Error, message.into());
     }
 

@@ -19,14 +19,18 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
 pub use checked::Fabric;
 pub use device::pci_address;
 pub use diagnostic::{At, Diagnostic, Diagnostics, Location, Severity};
 pub use read::Located;
+pub(crate) use read::OneOrMore;
 pub use scalar::{HostName, Name};
 pub use schema::schema;
 
-use diagnostic::Notes;
+pub(crate) use diagnostic::Notes;
 
 /// The fabric that the file at `path` describes.
 ///
@@ -43,10 +47,7 @@ pub fn load(path: &Path) -> Result<Fabric, Diagnostics> {
 ///
 /// Those of [`load`].
 pub fn load_with_text(path: &Path) -> Result<(String, Fabric), Diagnostics> {
-    let name = path.display().to_string();
-    let text = text_of(path).map_err(|message| Diagnostics::whole(&name, message))?;
-    let text =
-        String::from_utf8(text).map_err(|e| not_text(&name, e.as_bytes(), e.utf8_error().valid_up_to()))?;
+    let (name, text) = named_text(path)?;
     let fabric = parse(&name, &text)?;
     Ok((text, fabric))
 }
@@ -57,16 +58,49 @@ pub fn load_with_text(path: &Path) -> Result<(String, Fabric), Diagnostics> {
 ///
 /// All that is wrong with the document, in its order.
 pub fn parse(name: &str, text: &str) -> Result<Fabric, Diagnostics> {
+    let (fabric, warnings) = parse_as(name, text, schema(), check::check)?;
+    Ok(Fabric { warnings, ..fabric })
+}
+
+/// What the file at `path`, which is a `T` with this schema, is to `check`; and what may not have been meant.
+///
+/// # Errors
+///
+/// All that is wrong with the file, in its order.
+pub(crate) fn load_as<T: DeserializeOwned, C>(
+    path: &Path,
+    schema: &Value,
+    check: impl FnOnce(&T, &Notes) -> Option<C>,
+) -> Result<(C, Diagnostics), Diagnostics> {
+    let (name, text) = named_text(path)?;
+    parse_as(&name, &text, schema, check)
+}
+
+fn parse_as<T: DeserializeOwned, C>(
+    name: &str,
+    text: &str,
+    schema: &Value,
+    check: impl FnOnce(&T, &Notes) -> Option<C>,
+) -> Result<(C, Diagnostics), Diagnostics> {
     let notes = Notes::default();
-    let fabric = tree::parse(text, &notes)
-        .and_then(|root| read::read::<raw::Document>(&root, schema(), &notes))
-        .and_then(|document| check::check(&document, &notes));
+    let checked = tree::parse(text, &notes)
+        .and_then(|root| read::read::<T>(&root, schema, &notes))
+        .and_then(|raw| check(&raw, &notes));
     let found = notes.finish(name);
-    match fabric {
-        Some(fabric) if !found.has_errors() => Ok(Fabric { warnings: found, ..fabric }),
+    match checked {
+        Some(checked) if !found.has_errors() => Ok((checked, found)),
         _ if found.has_errors() => Err(found),
         _ => Err(Diagnostics::whole(name, "cannot be used, for a reason that Weft does not know")),
     }
+}
+
+/// The file at `path`, with what messages call it.
+fn named_text(path: &Path) -> Result<(String, String), Diagnostics> {
+    let name = path.display().to_string();
+    let text = text_of(path).map_err(|message| Diagnostics::whole(&name, message))?;
+    let text =
+        String::from_utf8(text).map_err(|e| not_text(&name, e.as_bytes(), e.utf8_error().valid_up_to()))?;
+    Ok((name, text))
 }
 
 fn text_of(path: &Path) -> Result<Vec<u8>, String> {

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::{StrDeserializer, U32Deserializer};
 use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -73,8 +73,53 @@ impl<T> Default for Located<Vec<Located<T>>> {
     }
 }
 
+/// A value, or a list of values: `tcp/22`, or `[tcp/22, udp/53]`.
+#[derive(Clone, Debug)]
+pub(crate) struct OneOrMore<T>(pub Vec<Located<T>>);
+
 /// How [`Located`] asks the reader for a place along with the value.
 const LOCATED: &str = "weft::Located";
+/// How [`OneOrMore`] tells the reader that a list may be left out round a single value.
+const ONE_OR_MORE: &str = "weft::OneOrMore";
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMore<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Values<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Values<T> {
+            type Value = OneOrMore<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value or a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<OneOrMore<T>, A::Error> {
+                let mut list = Vec::new();
+                while let Some(value) = values.next_element()? {
+                    list.push(value);
+                }
+                Ok(OneOrMore(list))
+            }
+        }
+
+        deserializer.deserialize_newtype_struct(ONE_OR_MORE, Values(PhantomData))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for OneOrMore<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        format!("OneOrMore_{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let one = generator.subschema_for::<T>();
+        json_schema!({ "anyOf": [one, { "type": "array", "items": one }] })
+    }
+}
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Located<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -290,6 +335,12 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     ) -> Result<V::Value, Failure> {
         if name == LOCATED {
             visitor.visit_seq(Parts { reader: self, next: 0 })
+        } else if name == ONE_OR_MORE {
+            let node = self.node.ok_or(Failure::Noted)?;
+            match &node.kind {
+                Kind::List(_) => self.deserialize_seq(visitor),
+                _ => visitor.visit_seq(Items { reader: self, items: std::iter::once((0, node)) }),
+            }
         } else {
             visitor.visit_newtype_struct(self)
         }
@@ -306,7 +357,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             };
             return Err(Failure::Because(format!("expected a list, found {}{hint}", found(node))));
         };
-        visitor.visit_seq(Items { reader: self, items: items.iter().enumerate() })
+        visitor.visit_seq(Items { reader: self, items: items.iter().map(AsRef::as_ref).enumerate() })
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -399,7 +450,7 @@ struct Items<'a, I> {
     items: I,
 }
 
-impl<'a, 'de, I: Iterator<Item = (usize, &'a std::rc::Rc<Node>)>> SeqAccess<'de> for Items<'a, I> {
+impl<'a, 'de, I: Iterator<Item = (usize, &'a Node)>> SeqAccess<'de> for Items<'a, I> {
     type Error = Failure;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Failure> {

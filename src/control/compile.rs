@@ -198,6 +198,11 @@ pub fn compile(
     compiler.compile(numbers, epoch)
 }
 
+/// The policies of `fabric`'s tenants alone.
+pub fn policies(fabric: &Fabric) -> Vec<TenantPolicy> {
+    policy::compile(fabric, &mut 0, None)
+}
+
 struct Compiler<'a> {
     fabric: &'a Fabric,
     host: HostIndex,

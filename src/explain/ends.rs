@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use weft_pipelines::Vni;
+
 use crate::config::checked::{Endpoint, Fabric, Group, Tenant};
 use crate::config::suggest::{among, quoted};
 
@@ -139,6 +141,14 @@ pub fn group(fabric: &Fabric, tenant: usize, group: usize) -> &Group {
 /// `tenant/endpoint`.
 pub fn full_name(tenant: &Tenant, endpoint: &Endpoint) -> String {
     format!("{}/{}", tenant.name, endpoint.name)
+}
+
+/// `tenant/endpoint`, or an address that is none's.
+pub fn name_at(tenant: &Tenant, vni: Vni, address: IpAddr) -> String {
+    let mut endpoints = tenant.endpoints.iter();
+    let has = endpoints
+        .find(|endpoint| tenant.segments[endpoint.segment.0].vni == vni && endpoint.ips.contains(&address));
+    has.map_or_else(|| address.to_string(), |endpoint| full_name(tenant, endpoint))
 }
 
 #[cfg(test)]

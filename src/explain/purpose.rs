@@ -37,6 +37,11 @@ impl Purpose {
         }
     }
 
+    /// Whether connections have a source port.
+    pub const fn has_ports(self) -> bool {
+        matches!(self.protocol, protocol::TCP | protocol::UDP | protocol::SCTP)
+    }
+
     /// The type and code of an ICMP message.
     pub const fn message(self) -> [u8; 2] {
         self.port.to_be_bytes()

@@ -18,6 +18,8 @@
 //!
 //! So what one host's replay sends into the fabric can be another's input.
 
+pub mod against;
+mod decisions;
 mod merge;
 mod outputs;
 pub mod recording;
@@ -29,6 +31,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use thiserror::Error;
 use weft_pipelines::flow::Secret;
+use weft_pipelines::sink::Decided;
 use weft_pipelines::{Epoch, HopId, Mac, Plane, PortId, TestFrame, Tick, WorkerId};
 
 use crate::config::checked::{Fabric, HostIndex};
@@ -37,6 +40,7 @@ use crate::control::observe::Observation;
 use crate::report::Report;
 use crate::worker::{Neighbor, Poll, Standing, Work};
 
+use decisions::Decisions;
 pub use merge::InputSummary;
 use merge::{Arrival, Merged, Stream};
 use outputs::Outputs;
@@ -64,6 +68,8 @@ pub struct Options {
     pub neighbors: NeighborMode,
     /// MACs of uplinks, by name. The last of a name counts.
     pub uplink_macs: Vec<(String, Mac)>,
+    /// Whether to keep what policy decided.
+    pub decisions: bool,
 }
 
 /// How the underlay's next hops get their MACs where the document gives none.
@@ -120,6 +126,14 @@ pub enum SetupError {
     TooMany(#[from] TooMany),
 }
 
+impl SetupError {
+    /// `fabric` has no host called `name`.
+    pub fn no_such_host(fabric: &Fabric, name: &str) -> Self {
+        let hosts = fabric.hosts.iter().map(|host| host.name.to_string()).collect();
+        Self::NoSuchHost { name: name.to_owned(), hosts }
+    }
+}
+
 fn list(what: &str, names: &[String]) -> String {
     if names.is_empty() {
         format!("it has no {what}s")
@@ -137,6 +151,8 @@ pub struct Outcome<W> {
     pub inputs: Vec<InputSummary>,
     /// By port: its pcap, there even if it has no packet.
     pub outputs: Vec<Output<W>>,
+    /// What policy decided of each connection at first, if that was to be kept.
+    pub decisions: Vec<Decided>,
 }
 
 /// The name of the file for what `port` sent: `blue/web1` is `blue.web1.pcap`, `up0` is `up0.pcap`.
@@ -149,6 +165,7 @@ pub struct Replay {
     compiled: Compiled,
     inputs: Merged,
     neighbors: NeighborMode,
+    decisions: bool,
 }
 
 impl Replay {
@@ -158,10 +175,7 @@ impl Replay {
     ///
     /// When a host or port is not there, or an input can't be opened or is not a recording of an Ethernet.
     pub fn new(fabric: &Fabric, host: &str, inputs: &[Input], options: &Options) -> Result<Self, SetupError> {
-        let index = fabric.host(host).ok_or_else(|| SetupError::NoSuchHost {
-            name: host.to_owned(),
-            hosts: fabric.hosts.iter().map(|host| host.name.to_string()).collect(),
-        })?;
+        let index = fabric.host(host).ok_or_else(|| SetupError::no_such_host(fabric, host))?;
         let plans = compile::ports(fabric, index);
         let names: Vec<String> = plans.iter().map(PortPlan::name).collect();
         let mut streams = Vec::new();
@@ -173,7 +187,8 @@ impl Replay {
         }
         let macs = uplink_macs(fabric, index, inputs, options)?;
         let compiled = compile(fabric, index, &macs, 1, Epoch(1), None)?;
-        Ok(Self { compiled, inputs: Merged::new(streams), neighbors: options.neighbors })
+        let Options { neighbors, decisions, .. } = *options;
+        Ok(Self { compiled, inputs: Merged::new(streams), neighbors, decisions })
     }
 
     /// Runs it. `open` says where the pcap of each port, of which it gets the name, is written to.
@@ -182,7 +197,7 @@ impl Replay {
     ///
     /// When an output can't be written. Trouble with an input is in the outcome.
     pub fn run<W: Write>(self, open: impl FnMut(&str) -> io::Result<W>) -> Result<Outcome<W>, OutputError> {
-        let Self { compiled, mut inputs, neighbors } = self;
+        let Self { compiled, mut inputs, neighbors, decisions } = self;
         let names = compiled.labels.ports.iter().map(|label| label.name.clone());
         let start = Tick(inputs.next_stamp().unwrap_or_default());
         let mut run = Run {
@@ -194,6 +209,7 @@ impl Replay {
             packets: 0,
             compiled: &compiled,
         };
+        run.outputs.decisions = decisions.then(Decisions::default);
         for arrival in &mut inputs {
             run.pass_until(Tick(arrival.stamp));
             run.receive(&arrival);
@@ -201,8 +217,9 @@ impl Replay {
         }
         run.settle();
         let report = run.report();
+        let decisions = run.outputs.decisions.take().map_or_else(Vec::new, Decisions::finish);
         let outputs = run.outputs.finish()?;
-        Ok(Outcome { report, inputs: inputs.summaries(), outputs })
+        Ok(Outcome { report, inputs: inputs.summaries(), outputs, decisions })
     }
 
     /// Runs it with the outputs in memory.
@@ -246,6 +263,8 @@ impl<W: Write> Run<'_, W> {
             .plane
             .from_port(snapshot, arrival.port, self.now, &mut self.outputs, |burst| burst.push(frame));
         self.packets += count as u64;
+        // Ends more sessions that are over than a packet opens, so that none of them fills the table.
+        self.plane.tick(snapshot, self.now, &mut self.outputs);
     }
 
     /// Lets time run on until nothing waits.

@@ -7,8 +7,10 @@ use pcap_file::pcap::{PcapHeader, PcapPacket, PcapWriter};
 use pcap_file::{DataLink, Endianness, PcapError, TsResolution};
 use thiserror::Error;
 use weft_pipelines::counters::Sizes;
+use weft_pipelines::sink::Decided;
 use weft_pipelines::{Counters, Frame, Handed, PortId, Sink, Snapshot, TestFrame, Tick, WorkerId};
 
+use super::decisions::Decisions;
 use super::recording::{LATEST, MAX_PACKET};
 
 /// What a port sent.
@@ -36,6 +38,8 @@ pub(super) struct Outputs<W: Write> {
     pub(super) now: Tick,
     /// What was sent.
     pub(super) counters: Counters,
+    /// What policy decided, if that is wanted.
+    pub(super) decisions: Option<Decisions>,
     /// By port.
     pcaps: Vec<(String, PcapWriter<W>)>,
     /// The first that went wrong.
@@ -59,7 +63,7 @@ impl<W: Write> Outputs<W> {
             }
         }
         let counters = Counters::new(Sizes { ports: snapshot.ports.len(), ..Sizes::default() });
-        Ok(Self { now: Tick(0), counters, pcaps, failed: None })
+        Ok(Self { now: Tick(0), counters, decisions: None, pcaps, failed: None })
     }
 
     /// What went wrong since the last time, if anything.
@@ -118,5 +122,11 @@ impl<W: Write> Sink<TestFrame> for Outputs<W> {
 
     fn allocate(&mut self) -> Option<TestFrame> {
         Some(TestFrame::new(&[]))
+    }
+
+    fn decided(&mut self, decided: &Decided, _: bool) {
+        if let Some(decisions) = &mut self.decisions {
+            decisions.add(decided);
+        }
     }
 }

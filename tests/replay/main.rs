@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod against;
 mod command;
 mod hostile;
 mod lab;

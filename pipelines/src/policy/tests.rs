@@ -5,7 +5,9 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use proptest::prelude::*;
 
 use super::{Action, GroupId, Member, Network, Policy, Question, Rule, Rules, Service, Side, linear};
-use crate::testing::rules::{Choose, Scale, Script, Seeded, changed, crowd, few, mixed, question, script};
+use crate::testing::rules::{
+    Choose, Scale, Script, Seeded, changed, crowd, few, mixed, mixed_questions, question, script,
+};
 use crate::wire::Vni;
 
 /// Asks both the same, many times.
@@ -143,6 +145,20 @@ fn cells_of_every_size_decide_as_the_plain_one() {
             let question = question(&mut choose, &rules);
             assert_eq!(policy.decide(&question), linear::decide(&rules, &question), "{question:?}");
         }
+    }
+}
+
+/// More pairs of groups between two endpoints than are noted at a time.
+#[test]
+fn endpoints_in_many_groups_decide_as_the_plain_one() {
+    let mut choose = Seeded(11);
+    let mut rules = mixed(&mut choose, Scale { rules: 800, groups: 32, members: 40 });
+    for member in &mut rules.members {
+        member.groups = (0..choose.below(28)).map(|_| GroupId(choose.below(32) as u32)).collect();
+    }
+    let policy = Policy::compile(&rules);
+    for question in mixed_questions(&mut choose, &rules, 2000) {
+        assert_eq!(policy.decide(&question), linear::decide(&rules, &question), "{question:?}");
     }
 }
 

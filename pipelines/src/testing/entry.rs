@@ -8,9 +8,13 @@ use core::time::Duration;
 use super::frames::{self, udp4};
 use super::lab::endpoint::{DB1, DB2, WEB1};
 use super::lab::{BLUE, Lab, host, mac, port, vtep};
+use super::policies::{self, DB, WEB, rule};
 use super::{Bed, packets};
+use crate::flow::{Limits, Settings};
 use crate::ids::PortId;
+use crate::policy::{Action, Rule, Service, Side};
 use crate::snapshot::PortKind;
+use crate::wire::tcp::flag::{ACK, FIN, RST, SYN};
 
 /// Bits of a script's first byte.
 mod setting {
@@ -20,6 +24,8 @@ mod setting {
     pub const POOL_EMPTY: u8 = 2;
     /// Too little headroom for the outer headers.
     pub const NO_HEADROOM: u8 = 4;
+    /// The guests of blue have a policy, and little room for sessions.
+    pub const POLICY: u8 = 8;
 }
 
 /// Bits of the byte before a frame.
@@ -30,6 +36,8 @@ mod flag {
     pub const WAIT: u8 = 2;
     /// To or from the second of the ports or hosts in question.
     pub const SECOND: u8 = 4;
+    /// Take up the other of two configurations before.
+    pub const ADOPT: u8 = 8;
 }
 
 /// A way's name, and what plays a script on it.
@@ -96,6 +104,7 @@ pub fn guest_frames() -> Vec<Vec<u8>> {
     let shape = packets::Shape { options: &[7, 7, 4, 0, 0, 0, 0, 0], ..Default::default() };
     let with_options =
         packets::ipv4_with(ours.1, theirs.1, 17, &packets::udp(ends4, 1, 2, b"options"), shape);
+    let tcp = |seq, flags| between(ends4, 6, &packets::tcp_at(ends4, (9, 80), (seq, 0), flags, b""));
     let first = packets::Shape { more: true, ..Default::default() };
     let later = packets::Shape { offset: 2, ..Default::default() };
     let part = |shape| packets::ipv4_with(ours.1, theirs.1, 17, &packets::udp(ends4, 1, 2, &[0; 8]), shape);
@@ -123,6 +132,22 @@ pub fn guest_frames() -> Vec<Vec<u8>> {
         between(ends6, extension::FRAGMENT, &fragment(17, 0, true, &datagram)),
         between(ends6, extension::FRAGMENT, &fragment(17, 3, false, &datagram)),
         between(ends4, 47, b"gre"),
+        between(ends4, 132, &[&[0, 9, 0, 10], &[7; 8][..]].concat()),
+        tcp(1, SYN),
+        tcp(1, SYN | ACK),
+        tcp(2, ACK),
+        tcp(2, FIN | ACK),
+        tcp(2, RST),
+        tcp(2, SYN | FIN),
+        between(ends4, 1, &packets::icmp(0, 0, b"reply")),
+        between(ends4, 1, &packets::icmp(3, 1, &[&[0; 4], &udp4(DB1, WEB1, b"quoted")[14..]].concat())),
+        frames::icmp6(
+            mac(DB1),
+            WEB1,
+            ends6,
+            1,
+            &[&[0; 4], &frames::udp6(DB1, WEB1, b"quoted")[14..]].concat(),
+        ),
     ]
 }
 
@@ -162,17 +187,36 @@ pub fn seeds(way: &str) -> Vec<Vec<u8>> {
     let line =
         |frame: &Vec<u8>, flags: u8| [&[flags], &(frame.len() as u16).to_be_bytes()[..], frame].concat();
     let alone = frames.iter().map(|frame| [vec![0], line(frame, 0)].concat());
-    let flags = [0, flag::RAW, flag::SECOND, flag::WAIT].into_iter().cycle();
+    let flags = [0, flag::RAW, flag::SECOND, flag::WAIT, flag::ADOPT].into_iter().cycle();
     let all: Vec<u8> = frames.iter().zip(flags).flat_map(|(frame, flags)| line(frame, flags)).collect();
-    let together = (0..8).map(|settings: u8| [&[settings], &all[..]].concat());
+    let together = (0..16).map(|settings: u8| [&[settings], &all[..]].concat());
     alone.chain(together).collect()
+}
+
+/// Two labs in which the guests of blue have policies that differ, with room for few sessions.
+pub fn with_policies(workers: u16) -> [Lab; 2] {
+    let all = || rule(Side::Any, Side::Any, Action::Allow, Service::Any);
+    let audited = || Rule { audit: true, ..rule(WEB, DB, Action::Deny, Service::Tcp(80..=80)) };
+    let rules =
+        [vec![audited(), all()], vec![rule(Side::Any, WEB, Action::Deny, Service::Udp(0..=9)), audited()]];
+    rules.map(|rules| {
+        let lab = policies::lab(policies::policy(Action::Deny, rules));
+        let limits = Limits { sessions: 24, embryonic: 12, rate: 1_000, burst: 100 };
+        Lab { workers, limits, sessions: Settings { capacity: 32, ..lab.sessions.clone() }, ..lab }
+    })
 }
 
 /// Plays `script`: `aim` says which port receives a frame, and may change it before.
 fn play(script: &[u8], aim: impl Fn(&mut Vec<u8>, u8) -> PortId) {
     let Some((settings, mut rest)) = script.split_first() else { return };
     let workers = 1 + u16::from(settings & setting::TWO_WORKERS);
-    let mut bed = Bed::new(&Lab::on_workers(workers), host::HV_A);
+    let with_policy = settings & setting::POLICY != 0;
+    let labs = if with_policy {
+        with_policies(workers)
+    } else {
+        [Lab::on_workers(workers), Lab::on_workers(workers)]
+    };
+    let mut bed = Bed::new(&labs[0], host::HV_A);
     if settings & setting::POOL_EMPTY != 0 {
         bed.pool.limit(Some(0));
     }
@@ -183,6 +227,11 @@ fn play(script: &[u8], aim: impl Fn(&mut Vec<u8>, u8) -> PortId) {
         let (frame, next) = bytes.split_at(bytes.len().min(usize::from(u16::from_be_bytes([*high, *low]))));
         let mut frame = frame.to_vec();
         let port = aim(&mut frame, *flags);
+        if flags & flag::ADOPT != 0 {
+            let mut next = labs[(bed.snapshot.epoch.0 % 2) as usize].snapshot(host::HV_A);
+            next.epoch.0 = bed.snapshot.epoch.0 + 1;
+            bed.adopt(next);
+        }
         if flags & flag::WAIT != 0 {
             bed.wait(Duration::from_secs(1));
         }
