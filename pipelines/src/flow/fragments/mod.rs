@@ -120,7 +120,7 @@ struct Entry<H> {
     is_refused: bool,
 }
 
-impl<H: Copy> Fragments<H> {
+impl<H: Copy + PartialEq> Fragments<H> {
     /// A table for `capacity` packets or a few more. `secret` is a random number.
     pub fn new(capacity: usize, secret: u64) -> Self {
         let buckets = capacity.div_ceil(WAYS).next_power_of_two();
@@ -134,11 +134,15 @@ impl<H: Copy> Fragments<H> {
 
     /// Takes the first fragment of a packet, with `len` bytes of the packet's payload.
     ///
-    /// A second first fragment is an overlap even if it is a duplicate: its ports may be others.
+    /// A second one is a duplicate if it is as long and has the same handle, and passes (RFC 8200, section 4.5, of
+    /// fragments that the network repeats). Of another handle it is an overlap: its ports are others.
     pub fn first(&mut self, key: &Key, len: usize, handle: H, now: Tick) -> Result<(), Refused> {
         let piece = Piece::new(0, len, true)?;
         let bucket = self.bucket(key);
         if let Some(entry) = find(bucket, key, now) {
+            if !entry.is_refused && entry.handle == handle && entry.seen.has(piece) {
+                return Ok(());
+            }
             entry.is_refused = true;
             return Err(Refused::Overlap);
         }
@@ -305,10 +309,25 @@ mod tests {
     }
 
     #[test]
-    fn a_second_first_fragment_is_an_overlap() {
+    fn another_first_fragment_is_an_overlap() {
+        // Of another handle, of another length.
+        for (len, handle) in [(1480, 98), (1472, 99), (8, 99), (2960, 99)] {
+            let mut table = begun();
+            assert_eq!(table.first(&key(1, 7), len, handle, NOW), Err(Refused::Overlap));
+            assert_eq!(table.later(&key(1, 7), 1480, 1480, true, NOW), Err(Refused::Overlap));
+            assert_eq!(table.first(&key(1, 7), 1480, 99, NOW), Err(Refused::Overlap));
+        }
+    }
+
+    #[test]
+    fn the_same_first_fragment_is_a_duplicate() {
         let mut table = begun();
-        assert_eq!(table.first(&key(1, 7), 1480, 98, NOW), Err(Refused::Overlap));
-        assert_eq!(table.later(&key(1, 7), 1480, 1480, true, NOW), Err(Refused::Overlap));
+        assert_eq!(table.first(&key(1, 7), 1480, 99, NOW), Ok(()));
+        assert_eq!(table.later(&key(1, 7), 1480, 1480, true, NOW), Ok(99));
+        assert_eq!(table.first(&key(1, 7), 1480, 99, NOW), Ok(()));
+        // The time still runs from the one before, and what was seen since is seen.
+        assert_eq!(table.later(&key(1, 7), 2960, 3, false, NOW), Ok(99));
+        assert_eq!(table.later(&key(1, 7), 2960, 3, false, NOW), Err(Refused::Orphan));
     }
 
     #[test]
@@ -535,6 +554,7 @@ mod tests {
                 let piece = (unit * 8, len, more);
                 if unit == 0 && more {
                     let expected = match naive.get_mut(&n) {
+                        Some(packet) if !packet.refused && packet.pieces.contains(&piece) => Ok(()),
                         Some(packet) => {
                             packet.refused = true;
                             Err(Refused::Overlap)

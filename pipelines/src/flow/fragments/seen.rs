@@ -76,7 +76,7 @@ impl Seen {
     }
 
     /// Whether the very fragment was seen before, as far as sizes were kept.
-    fn has(&self, piece: Piece) -> bool {
+    pub(super) fn has(&self, piece: Piece) -> bool {
         let is_last = self.end.is_some_and(|end| piece.to == end.div_ceil(8));
         let same_end = if is_last { piece.end == self.end } else { piece.end.is_none() };
         same_end
