@@ -73,9 +73,10 @@ impl Host {
         Spawn::new(program(&self.options)?).args(arguments).args(place).run(ANSWER)
     }
 
-    /// `weft show WHAT --json`.
+    /// `weft show WHAT --json`, where `what` may be several words: `sessions blue --protocol tcp`.
     pub fn show(&self, what: &str) -> Result<Value> {
-        self.ask(&["show", what, "--json"])
+        let words = ["show"].into_iter().chain(what.split(' ')).chain(["--json"]);
+        self.ask(&words.collect::<Vec<_>>())
     }
 
     fn ask(&self, arguments: &[&str]) -> Result<Value> {

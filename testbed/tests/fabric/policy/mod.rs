@@ -9,14 +9,13 @@ mod streams;
 mod traffic;
 
 use std::collections::BTreeMap;
-use std::fs;
 
 use libtest_mimic::Trial;
 use serde_json::Value;
 use testbed::host::Ledger;
-use testbed::{Lab, Result};
+use testbed::{Error, Lab, Result};
+use weft::report::RuleReport;
 
-use self::traffic::on;
 use crate::{any, root};
 
 pub fn trials() -> Vec<Trial> {
@@ -42,12 +41,18 @@ fn drops(lab: &Lab, host: &str, port: Option<&str>, reason: &str) -> Result<u64>
     Ok(count.and_then(Value::as_u64).unwrap_or_default())
 }
 
-/// How many sessions a host has: as many as a document under which each is looked at anew would concern.
+/// How many TCP sessions a host has.
 fn sessions(lab: &Lab, host: &str) -> Result<u64> {
-    let next = lab.dir().join("next.yaml");
-    on("writing a document", fs::write(&next, lab.document()?.replace("allow: [", "deny: [")))?;
-    let plan = lab.host(host).plan(&next)?;
-    Ok(plan["sessions"]["examined"].as_u64().unwrap_or(u64::MAX))
+    let shown = lab.host(host).show("sessions --protocol tcp --limit 1")?;
+    Ok(shown["matched"].as_u64().unwrap_or(u64::MAX))
+}
+
+/// What a host says of a rule of a tenant.
+fn rule(lab: &Lab, host: &str, tenant: &str, name: &str) -> Result<RuleReport> {
+    let shown = lab.host(host).show(&format!("rules {tenant}"))?;
+    let row = shown.as_array().into_iter().flatten().find(|row| row["name"] == name);
+    let report = row.and_then(|row| serde_json::from_value(row.clone()).ok());
+    report.ok_or_else(|| Error::failed(format!("{host} has no rule {tenant}/{name}"), shown.to_string()))
 }
 
 /// Drops for these reasons would be of what is allowed. Not `fragment_orphan`: fragments that overtake the first of

@@ -5,8 +5,8 @@ use std::net::{SocketAddr, TcpListener};
 
 use testbed::{GuestKind, GuestSpec, HostSpec, Lab, LabSpec, PolicySpec, Result, Underlay, wait_for};
 
-use super::drops;
 use super::traffic::{Attempt, accept, at, connection, datagrams, exchange, is_alone, listener, on, pair};
+use super::{drops, rule};
 use crate::{SOON, run, settle};
 
 /// A guest and its addresses.
@@ -40,6 +40,10 @@ pub fn what_is_allowed() -> Result<()> {
     denied(&lab)?;
     fragments_of_what_is_denied(&lab)?;
     from_a_host_that_enforces_nothing(&lab)?;
+    for (name, is_denied) in [("web-to-db", false), ("no-telnet", true), ("default", true)] {
+        let said = rule(&lab, "hv-a", "blue", name)?;
+        assert!(said.hits > 0 && (said.denied > 0) == is_denied, "{said:?}");
+    }
     let ledgers = settle(&lab)?;
     for ledger in ledgers.values() {
         for reason in
@@ -117,6 +121,11 @@ fn what_is_audited_passes(lab: &Lab) -> Result<()> {
     on("asking", client.send_to(b"question", service))?;
     on("a question", server.recv_from(&mut [0; 16]))?;
     run(lab.guest("red/one"), &format!("ping -c 1 -W 5 {}", AUDITED[1]))?;
+    // Both hosts say which rule would have denied what: the one for port 80, the default for the two others.
+    for host in ["hv-a", "hv-b"] {
+        let counts = |name| rule(lab, host, "red", name).map(|rule| (rule.would_deny, rule.denied));
+        assert_eq!([counts("ping")?, counts("web")?, counts("default")?], [(0, 0), (1, 0), (2, 0)], "{host}");
+    }
     Ok(())
 }
 
