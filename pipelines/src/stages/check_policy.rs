@@ -396,6 +396,9 @@ fn open<K: Family, F: Frame, S: Sink<F>>(
     key: &K,
 ) -> Result<(Slot, Outcome), Refusal> {
     let (snapshot, now, policy) = (context.snapshot, context.now, about.policy);
+    if about.part == Part::Opens && context.sessions.is_used_up(about.port, about.out, now) {
+        return Err(Reason::SessionRate.into());
+    }
     let (tcp, state, picked_up) = match (about.part, about.headers.protocol) {
         (Part::Answers, _) => return Err(Reason::IcmpUnsolicited.into()),
         (Part::About, _) => return Err(Reason::IcmpUnrelated.into()),
