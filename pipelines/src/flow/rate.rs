@@ -25,9 +25,15 @@ impl Rate {
         Self { used: self.used, ..Self::new(rate, burst) }
     }
 
+    /// Whether none may happen now.
+    #[inline]
+    pub const fn is_used_up(&self, now: Tick) -> bool {
+        self.used.0 > now.0.saturating_add(self.ahead)
+    }
+
     /// Whether one may happen now; if so, it does.
     pub fn take(&mut self, now: Tick) -> bool {
-        let may = self.used.0 <= now.0.saturating_add(self.ahead);
+        let may = !self.is_used_up(now);
         if may {
             self.used = Tick(self.used.0.max(now.0).saturating_add(self.each));
         }
@@ -46,7 +52,9 @@ mod tests {
     #[test]
     fn holds_the_rate_and_the_burst() {
         let mut rate = Rate::new(1000, 10);
+        assert!(!rate.is_used_up(Tick(0)));
         assert_eq!(taken(&mut rate, Tick(0), 100), 10);
+        assert!(rate.is_used_up(Tick(999_999)) && !rate.is_used_up(Tick(1_000_000)));
         assert_eq!(taken(&mut rate, Tick(999_999), 1), 0);
         assert_eq!(taken(&mut rate, Tick(1_000_000), 100), 1);
         // A second of trying each 100 us: a thousand.

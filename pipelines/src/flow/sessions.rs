@@ -97,6 +97,18 @@ impl Sessions {
         self.rates.get_mut(port.index()).is_none_or(|rates| rates[usize::from(out)].take(now))
     }
 
+    /// Whether no session may be opened now that counts for `port`: see [`may_open`](Self::may_open), which takes one.
+    #[inline]
+    pub fn is_used_up(&self, port: PortId, out: bool, now: Tick) -> bool {
+        self.rates.get(port.index()).is_some_and(|rates| rates[usize::from(out)].is_used_up(now))
+    }
+
+    /// How many sessions were opened so far.
+    #[inline]
+    pub fn opened(&self) -> u64 {
+        self.v4.stats().opened + self.v6.stats().opened
+    }
+
     /// Ends what is over. Bounded; to be called often.
     pub fn age(&mut self, now: Tick, settings: &Settings) {
         self.v4.age(now, &settings.timeouts, AGED, |_| {});

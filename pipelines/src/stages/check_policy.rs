@@ -53,6 +53,7 @@ pub fn check_policy<F: Frame, S: Sink<F>>(
 ) {
     let (snapshot, now) = (context.snapshot, context.now);
     let mut last: Option<Whose<'_>> = None;
+    let opened_before = context.sessions.opened();
     for i in batch.passing() {
         let part = batch.flows.parts[i];
         if part == Part::None {
@@ -102,9 +103,17 @@ pub fn check_policy<F: Frame, S: Sink<F>>(
             (Opener::Guest(port), _) => (port, true),
             (_, Destination::Port(port)) | (Opener::Other(port), _) => (port, false),
         };
+        // As long as the burst has opened no session, there is none where there was no candidate.
+        let is_new = candidate.is_none() && context.sessions.opened() == opened_before;
+        // What is beyond the rate goes no further: a flood is to cost no more than what passes.
+        if is_new && part == Part::Opens && !whose.is_open && context.sessions.is_used_up(port, out, now) {
+            batch.drop(i, Reason::SessionRate);
+            continue;
+        }
         let Whose { vni, tenant, policy, .. } = whose;
         let hash = batch.flows.hashes[i];
-        let about = About { frame, headers, vni, tenant, policy, toward, part, hash, candidate, port, out };
+        let about =
+            About { frame, headers, vni, tenant, policy, toward, part, hash, candidate, is_new, port, out };
         match look_closely(context, &about, &batch.flows, i) {
             Ok(outcome) => batch.outcomes[i] = outcome,
             // Without a policy there is nothing to hold a packet to.
@@ -213,6 +222,8 @@ pub(super) struct About<'a> {
     pub part: Part,
     pub hash: Hash,
     pub candidate: Option<Slot>,
+    /// Whether it is certain that it has no session.
+    pub is_new: bool,
     /// Whom a session that it opens counts for.
     pub port: PortId,
     /// Whether that is who sent it.
@@ -272,7 +283,8 @@ fn check<K: Family, F: Frame, S: Sink<F>>(
     let table = K::table(context.sessions);
     let found = match about.candidate {
         Some(slot) if table.is(slot, key) => Some(slot),
-        // No tag was right, the wrong session had the right one, or an earlier packet of the burst has changed things.
+        _ if about.is_new => None,
+        // The wrong session had the right tag, or an earlier packet of the burst has changed things.
         _ => table.find(about.hash, key),
     };
     let known = match found {
@@ -384,6 +396,9 @@ fn open<K: Family, F: Frame, S: Sink<F>>(
     key: &K,
 ) -> Result<(Slot, Outcome), Refusal> {
     let (snapshot, now, policy) = (context.snapshot, context.now, about.policy);
+    if about.part == Part::Opens && context.sessions.is_used_up(about.port, about.out, now) {
+        return Err(Reason::SessionRate.into());
+    }
     let (tcp, state, picked_up) = match (about.part, about.headers.protocol) {
         (Part::Answers, _) => return Err(Reason::IcmpUnsolicited.into()),
         (Part::About, _) => return Err(Reason::IcmpUnrelated.into()),
