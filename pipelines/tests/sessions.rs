@@ -398,6 +398,29 @@ fn connections_in_mid_stream_are_taken_up_if_they_may() {
 }
 
 #[test]
+fn an_answer_whose_connection_had_to_make_way_is_taken_up() {
+    let mut lab = policies::lab(policy(Action::Deny, [allow_tcp(WEB, DB, 5432..=5432)]));
+    lab.limits = Limits { embryonic: 50, ..Limits::default() };
+    let mut bed = Bed::new(&lab, host::HV_A);
+    let ports = (40_000, 5432);
+    let answer = tcp(DB1, WEB1, (5432, 40_000), (5000, 1001), SYN | ACK, 0);
+    assert!(passes(out(&mut bed, &syn(WEB1, DB1, ports))));
+    assert!(passes(back(&mut bed, &answer)));
+    // The acknowledgement is lost, and others take the place before the answer is repeated. The client, for
+    // whom the connection is open, may not have anything to say before the server does.
+    for n in 0..50 {
+        assert!(passes(out(&mut bed, &syn(WEB1, DB1, (10_000 + n, 5432)))));
+    }
+    assert!(passes(back(&mut bed, &answer)));
+    assert!(passes(out(&mut bed, &tcp(WEB1, DB1, ports, (1001, 5001), ACK, 0))));
+    assert!(passes(back(&mut bed, &tcp(DB1, WEB1, (5432, 40_000), (5001, 1001), ACK | PSH, 100))));
+    assert_eq!(bed.drops(port::UPLINK, Reason::PolicyDenied), 0);
+    // An answer to what may not be asked is not.
+    let other = tcp(DB1, WEB1, (5433, 40_000), (5000, 1001), SYN | ACK, 0);
+    assert_eq!(back(&mut bed, &other), Err(Reason::PolicyDenied));
+}
+
+#[test]
 fn a_flood_costs_only_who_sends_it() {
     let mut lab =
         policies::lab(policy(Action::Deny, [rule(Side::Any, Side::Any, Action::Allow, Service::Any)]));

@@ -409,7 +409,8 @@ fn open<K: Family, F: Frame, S: Sink<F>>(
                 tcp::Invalid::BadFlags => Reason::TcpFlags,
                 tcp::Invalid::NoConnection => Reason::TcpNoSession,
             })?;
-            (tcp, state, !state.is_embryonic())
+            // Also the answer to a SYN that was not seen, or whose session had to make way for others.
+            (tcp, state, state != State::TcpSynSent)
         }
         (_, other) => (Default::default(), State::first_of(other), false),
     };
