@@ -3,6 +3,7 @@
 use arrayvec::ArrayVec;
 
 use crate::ids::{PortId, SegmentId, TunnelId};
+use crate::qos::Tag;
 use crate::stages::check_policy::Outcome;
 use crate::stages::forward::Destination;
 use crate::stages::lookup_flow::Flows;
@@ -34,6 +35,8 @@ pub struct Batch<F> {
     pub flows: Flows,
     /// Written by check_policy, for packets that pass or that policy refuses.
     pub outcomes: [Outcome; BURST],
+    /// Written by meter; of packets that no guest of this host sent, by load.
+    pub tags: [Tag; BURST],
 }
 
 impl<F> Default for Batch<F> {
@@ -48,6 +51,7 @@ impl<F> Default for Batch<F> {
             destinations: [Destination::default(); BURST],
             flows: Flows::default(),
             outcomes: [Outcome::default(); BURST],
+            tags: [Tag::default(); BURST],
         }
     }
 }

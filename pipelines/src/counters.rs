@@ -71,6 +71,56 @@ impl core::ops::AddAssign<&Self> for Drops {
     }
 }
 
+/// What a guest was let send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Metered {
+    /// What passed, in bytes as they are charged.
+    pub passed: Traffic,
+    /// Packets of it beyond the assured rate.
+    pub yellow: u64,
+    /// Nanoseconds in which it was not polled, for it or its tenant had used up what it may send.
+    pub held_back: u64,
+    /// Cycles that the worker spent on what it sent.
+    pub cycles: u64,
+}
+
+impl core::ops::AddAssign for Metered {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.yellow += other.yellow;
+        self.held_back += other.held_back;
+        self.cycles += other.cycles;
+    }
+}
+
+/// What went by a queue where packets may have to wait for their turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shaped {
+    /// What passed, in bytes as they are charged.
+    pub passed: Traffic,
+    /// Packets of it that waited.
+    pub waited: u64,
+    /// Nanoseconds that they waited, in all.
+    pub waiting: u64,
+    /// Nanoseconds that one waited at most.
+    pub longest: u64,
+    /// Packets of it that were marked: congestion experienced (RFC 3168).
+    pub marked: u64,
+    /// Packets dropped.
+    pub dropped: u64,
+}
+
+impl core::ops::AddAssign for Shaped {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.waited += other.waited;
+        self.waiting += other.waiting;
+        self.longest = self.longest.max(other.longest);
+        self.marked += other.marked;
+        self.dropped += other.dropped;
+    }
+}
+
 /// A port's counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PortCounters {
@@ -80,6 +130,12 @@ pub struct PortCounters {
     pub tx: Traffic,
     /// Dropped: received from it, or on the way out by it.
     pub drops: Drops,
+    /// What was received from it, as its meters see it.
+    pub metered: Metered,
+    /// What is on the way to it, as its shaper sees it.
+    pub to_guest: Shaped,
+    /// What it sent into the fabric, as the uplink's shaper sees it.
+    pub to_fabric: Shaped,
 }
 
 /// A tenant's counters.
@@ -228,6 +284,9 @@ impl Counters {
             mine.rx += others.rx;
             mine.tx += others.tx;
             mine.drops += &others.drops;
+            mine.metered += others.metered;
+            mine.to_guest += others.to_guest;
+            mine.to_fabric += others.to_fabric;
         }
         for (mine, others) in self.tenants.iter_mut().zip(&other.tenants) {
             mine.to_fabric += others.to_fabric;

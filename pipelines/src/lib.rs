@@ -18,6 +18,7 @@ pub mod ids;
 pub mod overlay;
 pub mod plane;
 pub mod policy;
+pub mod qos;
 pub mod sink;
 pub mod snapshot;
 pub mod stages;

@@ -8,6 +8,7 @@ use crate::flow;
 use crate::ids::{Epoch, HopId, PortId, SegmentId, TenantId, TunnelId, WorkerId};
 use crate::overlay::{Table, Template};
 use crate::policy::Policy;
+use crate::qos;
 use crate::wire::{Mac, Vni};
 
 /// One host's part of the fabric.
@@ -38,6 +39,10 @@ pub struct Snapshot {
     pub policies: Vec<Arc<Policy>>,
     /// How sessions are kept.
     pub sessions: flow::Settings,
+    /// By [`TenantId`]: what is promised and bounded of its traffic.
+    pub shares: Vec<qos::TenantShare>,
+    /// How traffic is measured and kept waiting.
+    pub qos: qos::Settings,
     /// Where the endpoints are.
     pub endpoints: Endpoints,
     /// Segments by VNI: those with an endpoint on this host.
@@ -98,6 +103,10 @@ pub struct Guest {
     pub ipv6: Box<[Ipv6Addr]>,
     /// What it may take of its worker's sessions.
     pub limits: flow::Limits,
+    /// What is promised and bounded of its traffic.
+    pub share: qos::Share,
+    /// Its traffic classes.
+    pub classes: Arc<qos::Classes>,
 }
 
 /// Our side of the underlay.
@@ -107,6 +116,8 @@ pub struct Uplink {
     pub mac: Mac,
     /// Our addresses on it.
     pub addresses: Box<[Ipv4Addr]>,
+    /// Bits a second that are sent by it at most; 0: as many as the device takes.
+    pub rate: u64,
 }
 
 /// A broadcast domain.
@@ -223,6 +234,11 @@ impl Snapshot {
     /// A tenant's policy.
     pub fn policy(&self, tenant: TenantId) -> &Policy {
         &self.policies[tenant.index()]
+    }
+
+    /// What is promised and bounded of a tenant's traffic.
+    pub fn share(&self, tenant: TenantId) -> &qos::TenantShare {
+        &self.shares[tenant.index()]
     }
 
     /// What an endpoint's port may claim; `None` for any other port, and for one of another configuration.

@@ -258,6 +258,8 @@ impl<'a> Compiler<'a> {
             slots: numbers.slots as usize,
             sessions: self.sessions(),
             policies: self.snapshot_policies(numbers.tenants.given()),
+            shares: vec![Default::default(); numbers.tenants.given()],
+            qos: Default::default(),
             endpoints: Endpoints::new(&self.places(&underlay)),
             vnis: Table::new(vnis),
             peers: Table::new(peers),
@@ -394,6 +396,7 @@ impl<'a> Compiler<'a> {
                 PortPlan::Uplink(uplink) => PortKind::Uplink(Uplink {
                     mac: self.macs.get(at).copied().unwrap_or_default(),
                     addresses: uplink.addresses.iter().map(|net| net.addr()).collect(),
+                    rate: 0,
                 }),
                 PortPlan::Guest { index, endpoint, .. } => PortKind::Guest(Guest {
                     tenant: self.tenants[*index],
@@ -402,6 +405,8 @@ impl<'a> Compiler<'a> {
                     ipv4: endpoint.ips.iter().filter_map(v4).collect(),
                     ipv6: endpoint.ips.iter().filter_map(v6).chain([link_local(endpoint.mac)]).collect(),
                     limits: limits(endpoint.sessions, self.here().sessions, guests[worker(id).index()]),
+                    share: Default::default(),
+                    classes: Default::default(),
                 }),
             };
             put(&mut ports, id.index(), Port { worker: worker(id), kind });

@@ -32,6 +32,7 @@ pub fn lab() -> impl Strategy<Value = Lab> {
                 policies: Vec::new(),
                 sessions: Lab::default().sessions,
                 limits: Lab::default().limits,
+                qos: Lab::default().qos,
                 hosts: found.into_iter().enumerate().map(host).collect(),
                 segments: tenants.into_iter().enumerate().map(segment).collect(),
                 endpoints: [first].into_iter().chain(others).collect(),

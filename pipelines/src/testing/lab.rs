@@ -11,6 +11,7 @@ use crate::flow::{Limits, Settings};
 use crate::ids::{Epoch, HopId, PortId, SegmentId, TenantId, TunnelId, WorkerId};
 use crate::overlay::{Table, Template, template};
 use crate::policy::{Policy, Rules};
+use crate::qos::{self, Classes, Share, TenantShare};
 use crate::snapshot::{Endpoints, Guest, Hop, Place, Port, PortKind, Segment, Snapshot, Tunnel, Uplink};
 use crate::wire::{Mac, Vni};
 
@@ -36,6 +37,8 @@ pub struct Lab {
     pub sessions: Settings,
     /// What each guest may take of them.
     pub limits: Limits,
+    /// What is promised and bounded of traffic.
+    pub qos: LabQos,
 }
 
 /// A host.
@@ -58,6 +61,31 @@ pub enum Found {
     Arp,
     /// There is no way to the host.
     Never,
+}
+
+/// What is promised and bounded of a lab's traffic: nothing, unless it is said here.
+#[derive(Clone, Debug, Default)]
+pub struct LabQos {
+    /// What is the same for all ports.
+    pub settings: qos::Settings,
+    /// Of tenants.
+    pub tenants: Vec<(TenantId, Share)>,
+    /// Of guests, by port of the host under test.
+    pub endpoints: Vec<(PortId, Share, Classes)>,
+    /// Bits a second of each uplink; 0: no bound.
+    pub uplink: u64,
+}
+
+impl LabQos {
+    fn endpoint(&self, port: usize) -> (Share, Classes) {
+        let said = self.endpoints.iter().find(|(of, ..)| of.index() == port);
+        said.map(|(_, share, classes)| (*share, classes.clone())).unwrap_or_default()
+    }
+
+    fn tenant(&self, tenant: TenantId, workers: u16) -> TenantShare {
+        let share = self.tenants.iter().find(|(of, _)| *of == tenant).map(|(_, share)| *share);
+        TenantShare::new(share.unwrap_or_default(), usize::from(workers), None)
+    }
 }
 
 /// An endpoint.
@@ -186,6 +214,7 @@ impl Default for Lab {
             policies: Vec::new(),
             sessions: Settings { capacity: 4096, ..Settings::default() },
             limits: Limits::default(),
+            qos: LabQos::default(),
         }
     }
 }
@@ -237,6 +266,8 @@ impl Lab {
                 .map_or(1, |slot| slot as usize + 1),
             policies: (0..tenants).map(|n| Arc::new(self.policy(TenantId(n as u16)))).collect(),
             sessions: self.sessions.clone(),
+            shares: (0..tenants).map(|n| self.qos.tenant(TenantId(n as u16), self.workers)).collect(),
+            qos: self.qos.settings,
             endpoints: Endpoints::new(&endpoints),
             vnis: Table::new(vnis.collect::<Vec<_>>()),
             peers: Table::new(peers.map(|(key, n)| (key, TunnelId(n))).collect::<Vec<_>>()),
@@ -288,10 +319,12 @@ impl Lab {
                 ipv4: [endpoint.ipv4].into(),
                 ipv6: endpoint.ipv6.into(),
                 limits: self.limits,
+                share: self.qos.endpoint(n).0,
+                classes: Arc::new(self.qos.endpoint(n).1),
             }),
         };
         let Host { vtep, mac, .. } = self.hosts[index];
-        let uplink = PortKind::Uplink(Uplink { mac, addresses: [vtep].into() });
+        let uplink = PortKind::Uplink(Uplink { mac, addresses: [vtep].into(), rate: self.qos.uplink });
         let uplink = Port { worker: WorkerId(self.workers - 1), kind: uplink };
         self.guests(index).enumerate().map(guest).chain([uplink]).collect()
     }
