@@ -499,7 +499,7 @@ fn the_host_s_part_of_traffic_is_compiled() {
     let Compiled { snapshot, .. } = compile_with(&fabric);
     let Settings { charge, dscp, backlog, queue } = snapshot.qos;
     assert_eq!((charge, dscp), (Charge { overhead: 20, overlay: false }, Dscp::Uniform));
-    assert_eq!((backlog, queue), (crate::control::buffers::backlog(&fabric, HostIndex(0)), 2_358));
+    assert_eq!((backlog, queue), (crate::control::buffers::backlog(&fabric, HostIndex(0)), backlog / 8));
     assert_eq!([0, 1].map(|port| snapshot.uplink(PortId(port)).unwrap().rate), [9_500_000_000, 0]);
 }
 
