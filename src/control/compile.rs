@@ -72,6 +72,8 @@ pub struct PortLabel {
     pub mtu: u16,
     /// The tenant of an endpoint's port.
     pub tenant: Option<TenantId>,
+    /// The names of an endpoint's traffic classes; none where one is for all packets.
+    pub classes: Vec<String>,
 }
 
 /// An endpoint, as it is shown.
@@ -115,6 +117,13 @@ impl PortPlan<'_> {
             Self::Guest { endpoint, .. } => Some(endpoint.attach.clone()),
         };
         (self.name(), attach)
+    }
+
+    /// The traffic classes of an endpoint: its own, else its tenant's. None where one is for all packets.
+    pub fn classes(&self) -> &[checked::Class] {
+        let Self::Guest { tenant, endpoint, .. } = self else { return &[] };
+        let said = [&endpoint.qos, &tenant.qos].into_iter().flatten().map(|qos| qos.classes.as_slice());
+        said.into_iter().find(|classes| !classes.is_empty()).unwrap_or_default()
     }
 
     /// What the port is attached to, for people.
@@ -463,6 +472,7 @@ impl<'a> Compiler<'a> {
             attach: plan.attach(),
             mtu: if let PortPlan::Uplink(uplink) = plan { uplink.mtu } else { guest_mtu },
             tenant: if let PortPlan::Guest { index, .. } = plan { Some(self.tenants[*index]) } else { None },
+            classes: plan.classes().iter().map(|class| class.name.to_string()).collect(),
         };
         // A port that is no more keeps its name: what it counted is still told.
         let mut ports = self.previous.map_or_else(Vec::new, |previous| previous.labels.ports.clone());
