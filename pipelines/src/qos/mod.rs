@@ -7,8 +7,10 @@ pub mod bucket;
 pub mod gate;
 pub mod lease;
 pub mod settings;
+pub mod shaper;
 
 pub use bucket::Bucket;
 pub use gate::Gate;
 pub use lease::{Credit, Pool};
 pub use settings::{Charge, Class, Classes, Colour, Dscp, Pools, Settings, Share, Tag, TenantShare};
+pub use shaper::Shaper;

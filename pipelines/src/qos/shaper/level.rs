@@ -1,0 +1,360 @@
+//! One level of the tree: nodes with their bounds, whose turn it is among siblings, and who waits for a bound to open.
+//!
+//! A node that wants to send is in turn while its gate is open, and in the wheel else. Those in turn form a ring, which
+//! is served by deficit round robin with surplus (Shreedhar and Varghese 1995; the surplus of Floyd and Jacobson 1995):
+//! a node is served while its deficit is positive, so that no packet's size need be known before it leaves. Those of
+//! them that are within their assured rate are in a second ring, which is served first; they keep their place in the
+//! first one meanwhile, so that what is assured takes nothing from their share of the rest.
+
+use std::sync::Arc;
+
+use super::list::{self, ASSURED, Links, NIL, TURN};
+use super::wheel::Wheel;
+use crate::ids::Tick;
+use crate::qos::{Bucket, Credit, Gate, Pool, Pools, Share};
+
+/// What the smallest weight may send in a round, in bytes: an Ethernet frame with all that it costs.
+pub(super) const FRAME: u32 = 1538;
+/// How many siblings are looked at for one packet. Only packets far larger than a frame need many: the one that comes
+/// last is then served out of turn, and pays in later rounds.
+const VISITS: usize = 64;
+
+/// The bounds of a node. Two cache lines.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub(super) struct Node {
+    /// What it may send at most.
+    pub(super) gate: Gate,
+    /// What it may send first; unbound where nothing is assured.
+    pub(super) assured: Credit,
+    /// As [`Links::deficit`], among the assured.
+    deficit: i32,
+    /// Of a leaf, its group.
+    pub(super) parent: u16,
+    /// Of a leaf, its queues that are not empty, by bit.
+    pub(super) busy: u8,
+    /// Of a leaf, whether its output has no room.
+    pub(super) stalled: bool,
+}
+
+impl Node {
+    fn new() -> Self {
+        let (gate, assured) = Default::default();
+        Self { gate, assured, deficit: 0, parent: 0, busy: 0, stalled: false }
+    }
+
+    /// Brings it up to `now`. Returns whether its gate is open.
+    #[inline]
+    pub(super) fn refill(&mut self, now: Tick) -> bool {
+        self.assured.refill(now);
+        self.gate.refill(now)
+    }
+
+    /// Whether it is within its assured rate.
+    #[inline]
+    pub(super) const fn is_assured(&self) -> bool {
+        self.assured.is_bound() && self.assured.is_open()
+    }
+
+    /// Charges a packet.
+    #[inline]
+    pub(super) fn take(&mut self, assured: bool, cost: u32) {
+        if assured {
+            self.assured.take(u64::from(cost) * 8);
+        }
+        self.gate.take(1, u64::from(cost));
+    }
+}
+
+/// Siblings: what a parent knows of its children.
+#[derive(Clone, Debug)]
+pub(super) struct Siblings {
+    /// Those in turn.
+    turn: u32,
+    /// Those of them that go first.
+    assured: u32,
+    /// Bytes that a weight of one may send in a round, in 65536ths.
+    unit: u32,
+    /// The smallest weight.
+    least: u16,
+    /// How many have it.
+    with_least: u32,
+}
+
+impl Siblings {
+    pub(super) const fn new() -> Self {
+        Self { turn: NIL, assured: NIL, unit: FRAME << 16, least: u16::MAX, with_least: 0 }
+    }
+
+    /// Whether none is in turn.
+    #[inline]
+    pub(super) const fn is_idle(&self) -> bool {
+        self.turn == NIL
+    }
+
+    /// What this weight may send in a round, in bytes.
+    #[inline]
+    fn quantum(&self, weight: u16) -> i32 {
+        ((u64::from(weight) * u64::from(self.unit)) >> 16) as i32
+    }
+
+    fn set_least(&mut self, least: u16, with_least: u32) {
+        let unit = (FRAME << 16) / u32::from(least.max(1));
+        (self.least, self.with_least, self.unit) = (least, with_least, unit);
+    }
+}
+
+/// A level.
+#[derive(Debug)]
+pub(super) struct Level {
+    pub(super) nodes: Vec<Node>,
+    links: Vec<Links>,
+    wheel: Wheel,
+}
+
+impl Level {
+    pub(super) fn new() -> Self {
+        Self { nodes: Vec::new(), links: Vec::new(), wheel: Wheel::new() }
+    }
+
+    /// One node more: its number is the next.
+    pub(super) fn grow(&mut self) {
+        self.nodes.push(Node::new());
+        self.links.push(Links::new());
+    }
+
+    /// Sets what `i` is promised and may take; what it has taken stays. Whether it is still in turn is to be seen:
+    /// [`place`](Self::place).
+    pub(super) fn set(&mut self, i: usize, share: &Share, pools: Option<&Pools>, now: Tick) {
+        let node = &mut self.nodes[i];
+        let renew = |credit: &mut Credit, rate, burst, pool: fn(&Pools) -> &Option<Arc<Pool>>| {
+            let old = std::mem::take(credit);
+            *credit = match pools.map(|pools| pool(pools).as_ref()) {
+                None => own(old, rate, burst, now),
+                Some(None) => Credit::default(),
+                Some(Some(pool)) => leased(old, pool),
+            };
+        };
+        let burst = share.burst.saturating_mul(8);
+        renew(&mut node.assured, share.rate, burst, |pools| &pools.assured);
+        renew(&mut node.gate.bits, share.ceil, burst, |pools| &pools.ceil);
+        renew(&mut node.gate.packets, share.pps, share.packet_burst, |pools| &pools.packets);
+        node.refill(now);
+    }
+
+    /// Has `i` count among `siblings` with `weight`.
+    pub(super) fn join(&mut self, siblings: &mut Siblings, i: usize, weight: u16) {
+        let weight = weight.max(1);
+        self.links[i].weight = weight;
+        match weight.cmp(&siblings.least) {
+            std::cmp::Ordering::Less => siblings.set_least(weight, 1),
+            std::cmp::Ordering::Equal => siblings.set_least(weight, siblings.with_least + 1),
+            std::cmp::Ordering::Greater => {}
+        }
+    }
+
+    /// Has `i` count no more among `siblings`, which are all for which `is_sibling` is true.
+    pub(super) fn part(
+        &mut self,
+        siblings: &mut Siblings,
+        i: usize,
+        is_sibling: impl Fn(usize, u16) -> bool,
+    ) {
+        if self.links[i].weight != siblings.least {
+            return;
+        }
+        if siblings.with_least > 1 {
+            return siblings.set_least(siblings.least, siblings.with_least - 1);
+        }
+        let weights = || {
+            (0..self.links.len())
+                .filter(|&n| n != i && is_sibling(n, self.nodes[n].parent))
+                .map(|n| self.links[n].weight)
+        };
+        let least = weights().min().unwrap_or(u16::MAX);
+        siblings.set_least(least, weights().filter(|&weight| weight == least).count() as u32);
+    }
+
+    /// Puts `i`, which wants to send, where it belongs. Returns whether it is in turn.
+    pub(super) fn place(&mut self, siblings: &mut Siblings, i: usize, now: Tick) -> bool {
+        if !self.nodes[i].refill(now) {
+            self.close(siblings, i);
+            return false;
+        }
+        if !self.links[i].is_in::<TURN>() {
+            let links = &mut self.links[i];
+            // It comes last, so that whoever comes and goes has no more in a round than others.
+            let quantum = siblings.quantum(links.weight);
+            links.deficit = links.deficit.saturating_add(quantum).min(quantum);
+            list::push::<TURN>(&mut self.links, &mut siblings.turn, i as u32);
+        }
+        self.rank(siblings, i);
+        true
+    }
+
+    /// Takes `i` out of turn: it does not want to send, or may not.
+    pub(super) fn leave(&mut self, siblings: &mut Siblings, i: usize) {
+        if self.links[i].is_in::<TURN>() {
+            list::remove::<TURN>(&mut self.links, &mut siblings.turn, i as u32);
+        }
+        if self.links[i].is_in::<ASSURED>() {
+            list::remove::<ASSURED>(&mut self.links, &mut siblings.assured, i as u32);
+        }
+    }
+
+    /// Whose turn it is among `siblings`, and whether it is served as assured.
+    pub(super) fn pick(&mut self, siblings: &mut Siblings, now: Tick) -> Option<(usize, bool)> {
+        let mut visits = VISITS;
+        while siblings.assured != NIL {
+            let i = siblings.assured as usize;
+            // The gate or the bucket may have closed by what passed without waiting, or by other settings.
+            if !self.nodes[i].refill(now) {
+                self.close(siblings, i);
+            } else if !self.nodes[i].is_assured() {
+                self.rank(siblings, i);
+            } else if self.nodes[i].deficit > 0 || visits == 0 {
+                return Some((i, true));
+            } else {
+                visits -= 1;
+                self.rotate_assured(siblings, i);
+            }
+        }
+        while siblings.turn != NIL {
+            let i = siblings.turn as usize;
+            if !self.nodes[i].refill(now) {
+                self.close(siblings, i);
+            } else if self.nodes[i].is_assured() {
+                self.rank(siblings, i);
+                return Some((i, true));
+            } else if self.links[i].deficit > 0 || visits == 0 {
+                return Some((i, false));
+            } else {
+                visits -= 1;
+                self.rotate(siblings, i);
+            }
+        }
+        None
+    }
+
+    /// Charges a packet of the one that was [picked](Self::pick), and puts it where it belongs then; `wants` is whether
+    /// it has more to send.
+    #[inline]
+    pub(super) fn charge(
+        &mut self,
+        siblings: &mut Siblings,
+        i: usize,
+        assured: bool,
+        cost: u32,
+        wants: bool,
+    ) {
+        let node = &mut self.nodes[i];
+        node.take(assured, cost);
+        let cost = cost.clamp(1, 1 << 24) as i32;
+        if assured {
+            node.deficit = node.deficit.saturating_sub(cost);
+            if node.deficit <= 0 {
+                self.rotate_assured(siblings, i);
+            }
+        } else {
+            self.links[i].deficit = self.links[i].deficit.saturating_sub(cost);
+            if self.links[i].deficit <= 0 {
+                self.rotate(siblings, i);
+            }
+        }
+        if !wants {
+            self.leave(siblings, i);
+        } else if !self.nodes[i].gate.is_open() {
+            self.close(siblings, i);
+        } else if assured && !self.nodes[i].is_assured() {
+            self.rank(siblings, i);
+        }
+    }
+
+    /// Takes a node out of the wheel whose bound should be open by now; it is to be [placed](Self::place).
+    #[inline]
+    pub(super) fn pop(&mut self, now: Tick) -> Option<usize> {
+        if self.wheel.is_done(now) {
+            return None;
+        }
+        self.wheel.pop(&mut self.links, now).map(|i| i as usize)
+    }
+
+    /// Whether all have come out of the wheel that are due.
+    #[inline]
+    pub(super) const fn is_done(&self, now: Tick) -> bool {
+        self.wheel.is_done(now)
+    }
+
+    /// When the next one comes out of the wheel.
+    pub(super) fn due(&self) -> Option<Tick> {
+        self.wheel.due()
+    }
+
+    /// Among the assured or not, as of its last refill.
+    fn rank(&mut self, siblings: &mut Siblings, i: usize) {
+        let node = &self.nodes[i];
+        match (self.links[i].is_in::<ASSURED>(), node.is_assured()) {
+            (false, true) => list::push::<ASSURED>(&mut self.links, &mut siblings.assured, i as u32),
+            (true, false) => list::remove::<ASSURED>(&mut self.links, &mut siblings.assured, i as u32),
+            _ => {}
+        }
+        if node.assured.is_bound() && !node.assured.is_open() {
+            self.wheel.insert(&mut self.links, i as u32, node.assured.opens());
+        }
+    }
+
+    /// Out of turn until its gate opens.
+    fn close(&mut self, siblings: &mut Siblings, i: usize) {
+        self.leave(siblings, i);
+        self.wheel.insert(&mut self.links, i as u32, self.nodes[i].gate.opens());
+    }
+
+    /// The next one's turn.
+    fn rotate(&mut self, siblings: &mut Siblings, i: usize) {
+        let next = list::next::<TURN>(&self.links, i as u32);
+        let links = &mut self.links[i];
+        let quantum = siblings.quantum(links.weight);
+        links.deficit = topped(links.deficit, quantum, next == i as u32);
+        siblings.turn = next;
+    }
+
+    /// The next one's turn among the assured: all of them have the same.
+    fn rotate_assured(&mut self, siblings: &mut Siblings, i: usize) {
+        let next = list::next::<ASSURED>(&self.links, i as u32);
+        let node = &mut self.nodes[i];
+        node.deficit = topped(node.deficit, FRAME as i32, next == i as u32);
+        siblings.assured = next;
+    }
+}
+
+/// What a node may send in its next round. One that is alone owes nobody.
+fn topped(deficit: i32, quantum: i32, alone: bool) -> i32 {
+    if alone { quantum } else { deficit.saturating_add(quantum) }
+}
+
+/// A bound of this worker's own, with the history of the one before.
+fn own(old: Credit, rate: u64, burst: u64, now: Tick) -> Credit {
+    Credit::Own(match old {
+        Credit::Own(bucket) => bucket.with(rate, burst, now),
+        Credit::Leased { tokens, .. } => {
+            let mut bucket = Bucket::new(rate, burst, now);
+            bucket.take(bucket.units().min(Bucket::MAX_BURST));
+            bucket.take(tokens.min(0).unsigned_abs() / 1_000_000_000);
+            bucket
+        }
+    })
+}
+
+/// A bound that is leased, with the history of the one before.
+fn leased(old: Credit, pool: &Arc<Pool>) -> Credit {
+    let tokens = match old {
+        Credit::Own(bucket) => -i64::try_from(bucket.debt()).unwrap_or(i64::MAX),
+        Credit::Leased { pool: before, tokens, next } if Arc::ptr_eq(&before, pool) => {
+            return Credit::Leased { pool: before, tokens, next };
+        }
+        Credit::Leased { tokens, .. } => {
+            tokens.min(i64::try_from(pool.lease()).unwrap_or(0).saturating_mul(1_000_000_000))
+        }
+    };
+    Credit::Leased { pool: pool.clone(), tokens, next: Tick(0) }
+}
