@@ -35,7 +35,7 @@ pub struct Batch<F> {
     pub flows: Flows,
     /// Written by check_policy, for packets that pass or that policy refuses.
     pub outcomes: [Outcome; BURST],
-    /// Written by meter; of packets that no guest of this host sent, by load.
+    /// Written by meter, of what guests send.
     pub tags: [Tag; BURST],
 }
 
@@ -130,7 +130,14 @@ impl<F> Batch<F> {
     /// Adds a frame with the lanes that the way into the fabric reads. The batch must not be full.
     ///
     /// The headers come by reference: copied on the way they would be stored in parts and loaded whole, which stalls.
-    pub(crate) fn push(&mut self, frame: F, segment: SegmentId, headers: &Headers, tunnel: TunnelId) {
+    pub(crate) fn push(
+        &mut self,
+        frame: F,
+        segment: SegmentId,
+        headers: &Headers,
+        tunnel: TunnelId,
+        tag: Tag,
+    ) {
         let index = self.frames.len();
         self.frames.push(frame);
         self.passing |= 1 << index;
@@ -138,16 +145,18 @@ impl<F> Batch<F> {
         self.segments[index] = segment;
         self.headers[index] = *headers;
         self.tunnels[index] = tunnel;
+        self.tags[index] = tag;
     }
 
     /// Adds a frame with the lanes that the end of the way to a guest reads. The batch must not be full.
-    pub(crate) fn push_for_port(&mut self, frame: F, segment: SegmentId, port: PortId) {
+    pub(crate) fn push_for_port(&mut self, frame: F, segment: SegmentId, port: PortId, tag: Tag) {
         let index = self.frames.len();
         self.frames.push(frame);
         self.passing |= 1 << index;
         self.verdicts[index] = Verdict::Pass;
         self.segments[index] = segment;
         self.destinations[index] = Destination::Port(port);
+        self.tags[index] = tag;
     }
 
     /// Takes all frames out, to be walked beside the lanes, which stay.

@@ -23,7 +23,7 @@ pub fn vm_to_fabric<F: Frame, S: Sink<F>>(
             Verdict::Drop(reason) => account::dropped(context, port, tenant, reason, frame),
             _ => {
                 account::encapsulated(context, tunnel, tenant, &frame);
-                resolve::resolve(context, tunnel, frame);
+                resolve::resolve(context, tunnel, batch.tags[i], frame);
             }
         }
     }

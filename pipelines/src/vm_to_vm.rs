@@ -6,6 +6,7 @@ use crate::batch::Batch;
 use crate::context::Context;
 use crate::frame::Frame;
 use crate::ids::PortId;
+use crate::qos::Tag;
 use crate::sink::Sink;
 use crate::snapshot::{Guest, Target};
 use crate::stages::check_policy::{self, Opener};
@@ -48,15 +49,16 @@ fn part<F: Frame, S: Sink<F>>(
 ) {
     for (i, frame) in batch.take().into_iter().enumerate() {
         let headers = &batch.headers[i];
+        let tag = Tag { from: port, tos: headers.tos, ..batch.tags[i] };
         let mut leave = |context: &mut Context<'_, F, S>, tunnel, frame| {
             if leaving.is_full() {
                 vm_to_fabric::vm_to_fabric(context, port, leaving);
             }
-            leaving.push(frame, guest.segment, headers, tunnel);
+            leaving.push(frame, guest.segment, headers, tunnel, tag);
         };
         match (batch.verdict(i), batch.destinations[i]) {
             (Verdict::Drop(reason), _) => account::dropped(context, port, Some(guest.tenant), reason, frame),
-            (_, Destination::Port(to)) => deliver::deliver(context, to, frame),
+            (_, Destination::Port(to)) => deliver::deliver(context, to, tag, frame),
             (_, Destination::Tunnel(tunnel)) => leave(context, tunnel, frame),
             (_, Destination::Everyone) => {
                 let targets = context.snapshot.segment(guest.segment).everyone_but(port);
@@ -66,7 +68,7 @@ fn part<F: Frame, S: Sink<F>>(
                     frame,
                     targets,
                     |context, target, frame| match target {
-                        Target::Port(to) => deliver::deliver(context, to, frame),
+                        Target::Port(to) => deliver::deliver(context, to, tag, frame),
                         Target::Tunnel(tunnel) => leave(context, tunnel, frame),
                     },
                 );

@@ -103,6 +103,7 @@ impl<F: Frame> Round<F> {
             }
         }
         plane.tick(snapshot, now, outputs);
+        plane.flush(snapshot, now, outputs);
         outputs.flush();
         work.polls += 1;
         work.packets += received as u64;
@@ -112,7 +113,10 @@ impl<F: Frame> Round<F> {
             work.busy_cycles += clock.cycles() - start;
         } else {
             work.empty_polls += 1;
-            if let Some(doze) = pace.idle() {
+            if plane.egress.due() <= now + pace::LONGEST {
+                // Something may leave soon.
+                pace.busy();
+            } else if let Some(doze) = pace.idle() {
                 work.sleeps += 1;
                 thread::sleep(doze);
             }
@@ -161,7 +165,7 @@ impl<F: Frame> Round<F> {
     /// Takes up another configuration, and gives back what that has no more use for.
     fn adopt(&mut self, snapshot: Arc<Snapshot>) {
         let Worker { inputs, outputs, mailbox, clock, snapshot: current, .. } = &mut self.worker;
-        self.plane.adopt(&snapshot, clock.tick(clock.cycles()));
+        self.plane.adopt(current, &snapshot, clock.tick(clock.cycles()), outputs);
         outputs.publish(snapshot.clone());
         inputs.append(&mut self.coming);
         let is_vacant = |port: PortId| matches!(snapshot.port(port).kind, PortKind::Vacant);
@@ -183,6 +187,7 @@ impl<F: Frame> Round<F> {
             handed_over: outputs.handed_over,
             log_lost: outputs.log.decisions().lost(),
             epoch: self.worker.snapshot.epoch.0,
+            waiting: self.plane.egress.held(),
             ..self.work
         };
         let now = self.worker.clock.tick(self.worker.clock.cycles());
@@ -199,14 +204,14 @@ impl<F: Frame> Round<F> {
 
     /// Drops, by name, what still waits.
     fn end(mut self) -> Standing {
-        let Worker { snapshot, incoming, outputs, .. } = &mut self.worker;
+        let Worker { snapshot, incoming, outputs, clock, .. } = &mut self.worker;
         for ring in incoming {
             while let Ok(handed) = ring.pop() {
                 self.work.received_over += 1;
                 outputs.abandon(handed, Reason::Stopping);
             }
         }
-        self.plane.stop(snapshot, outputs);
+        self.plane.stop(snapshot, clock.tick(clock.cycles()), outputs);
         outputs.flush();
         let mut standing = Standing::new(&self.worker.snapshot);
         self.write(&mut standing);

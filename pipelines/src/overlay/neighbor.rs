@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use arrayvec::ArrayVec;
 
-use crate::ids::{HopId, Tick, TunnelId};
+use crate::ids::{HopId, Tick};
 use crate::wire::Mac;
 
 /// Packets that wait for one hop (RFC 1122 section 2.3.2.2 asks for at least the latest one).
@@ -57,7 +57,7 @@ pub struct Neighbors<F> {
 #[derive(Debug)]
 struct Row<F> {
     entry: Entry,
-    held: ArrayVec<(TunnelId, F), HELD>,
+    held: ArrayVec<F, HELD>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +96,7 @@ pub enum Due<F> {
     /// To ask again.
     Ask(Ask),
     /// To drop what waited, for it did not answer.
-    GiveUp(ArrayVec<(TunnelId, F), HELD>),
+    GiveUp(ArrayVec<F, HELD>),
 }
 
 impl<F> Neighbors<F> {
@@ -116,16 +116,10 @@ impl<F> Neighbors<F> {
         self.rows.extend(hops.into_iter().skip(self.rows.len()).map(row));
     }
 
-    /// Finds the MAC of `hop` for a packet through `tunnel`, or keeps the packet until the hop has answered.
+    /// Finds the MAC of `hop` for a packet, or keeps the packet until the hop has answered.
     ///
     /// The second value is a question to send now.
-    pub fn resolve(
-        &mut self,
-        hop: HopId,
-        tunnel: TunnelId,
-        frame: F,
-        now: Tick,
-    ) -> (Resolution<F>, Option<Ask>) {
+    pub fn resolve(&mut self, hop: HopId, frame: F, now: Tick) -> (Resolution<F>, Option<Ask>) {
         let row = &mut self.rows[hop.index()];
         match &mut row.entry {
             Entry::Static(mac) => return (Resolution::Send(frame, *mac), None),
@@ -148,16 +142,16 @@ impl<F> Neighbors<F> {
                 Some(Ask { hop, mac: Mac::BROADCAST })
             }
         };
-        match row.held.try_push((tunnel, frame)) {
+        match row.held.try_push(frame) {
             Ok(()) => (Resolution::Held, ask),
-            Err(full) => (Resolution::Full(full.element().1), ask),
+            Err(full) => (Resolution::Full(full.element()), ask),
         }
     }
 
     /// Takes the answer that `hop` has `mac`, and hands out what waited for it, in order.
     ///
     /// Answers for static hops are ignored: the document knows better than the wire.
-    pub fn learn(&mut self, hop: HopId, mac: Mac, now: Tick) -> ArrayVec<(TunnelId, F), HELD> {
+    pub fn learn(&mut self, hop: HopId, mac: Mac, now: Tick) -> ArrayVec<F, HELD> {
         let row = &mut self.rows[hop.index()];
         if let Entry::Static(_) = row.entry {
             return ArrayVec::new();
@@ -200,9 +194,9 @@ impl<F> Neighbors<F> {
         self.due
     }
 
-    /// Takes out every packet that waits.
-    pub fn drain(&mut self) -> impl Iterator<Item = (TunnelId, F)> + '_ {
-        self.rows.iter_mut().flat_map(|row| row.held.drain(..))
+    /// Takes out every packet that waits for `hop`.
+    pub fn drain(&mut self, hop: HopId) -> ArrayVec<F, HELD> {
+        self.rows.get_mut(hop.index()).map(|row| core::mem::take(&mut row.held)).unwrap_or_default()
     }
 
     /// How many packets wait for `hop`.
@@ -238,7 +232,6 @@ mod tests {
     use super::*;
 
     const HOP: HopId = HopId(0);
-    const TUNNEL: TunnelId = TunnelId(7);
     const MAC: Mac = Mac([2, 0, 0, 0, 0, 9]);
     const SECOND: u64 = 1_000_000_000;
 
@@ -246,7 +239,7 @@ mod tests {
         match table.due_at(HOP, now) {
             Due::Nothing => (vec![], vec![]),
             Due::Ask(ask) => (vec![ask], vec![]),
-            Due::GiveUp(held) => (vec![], held.into_iter().map(|(_, frame)| frame).collect()),
+            Due::GiveUp(held) => (vec![], held.into_iter().collect()),
         }
     }
 
@@ -254,35 +247,35 @@ mod tests {
     fn holds_asks_and_releases_in_order() {
         let mut table = Neighbors::new([None]);
         let ask = Ask { hop: HOP, mac: Mac::BROADCAST };
-        assert_eq!(table.resolve(HOP, TUNNEL, 1, Tick(0)), (Resolution::Held, Some(ask)));
-        assert_eq!(table.resolve(HOP, TUNNEL, 2, Tick(1)), (Resolution::Held, None));
+        assert_eq!(table.resolve(HOP, 1, Tick(0)), (Resolution::Held, Some(ask)));
+        assert_eq!(table.resolve(HOP, 2, Tick(1)), (Resolution::Held, None));
         assert_eq!(table.state(HOP, Tick(1)), State::Incomplete);
-        assert_eq!(table.learn(HOP, MAC, Tick(2)).as_slice(), [(TUNNEL, 1), (TUNNEL, 2)]);
-        assert_eq!(table.resolve(HOP, TUNNEL, 3, Tick(3)), (Resolution::Send(3, MAC), None));
+        assert_eq!(table.learn(HOP, MAC, Tick(2)).as_slice(), [1, 2]);
+        assert_eq!(table.resolve(HOP, 3, Tick(3)), (Resolution::Send(3, MAC), None));
         assert_eq!(table.held(HOP), 0);
     }
 
     #[test]
     fn asks_three_times_and_gives_up() {
         let mut table = Neighbors::new([None]);
-        let _ = table.resolve(HOP, TUNNEL, 1, Tick(0));
+        let _ = table.resolve(HOP, 1, Tick(0));
         assert_eq!(tick(&mut table, Tick(SECOND - 1)), (vec![], vec![]));
         assert_eq!(tick(&mut table, Tick(SECOND)).0.len(), 1);
         assert_eq!(tick(&mut table, Tick(2 * SECOND)).0.len(), 1);
         assert_eq!(tick(&mut table, Tick(3 * SECOND)), (vec![], vec![1]));
         assert_eq!(table.due(), Tick(u64::MAX));
         // The next packet starts anew.
-        assert!(table.resolve(HOP, TUNNEL, 2, Tick(4 * SECOND)).1.is_some());
+        assert!(table.resolve(HOP, 2, Tick(4 * SECOND)).1.is_some());
     }
 
     #[test]
     fn holds_a_bounded_number() {
         let mut table = Neighbors::new([None]);
         for n in 0..HELD as u32 {
-            assert_eq!(table.resolve(HOP, TUNNEL, n, Tick(0)).0, Resolution::Held);
+            assert_eq!(table.resolve(HOP, n, Tick(0)).0, Resolution::Held);
         }
-        assert_eq!(table.resolve(HOP, TUNNEL, 99, Tick(0)).0, Resolution::Full(99));
-        assert_eq!(table.drain().count(), HELD);
+        assert_eq!(table.resolve(HOP, 99, Tick(0)).0, Resolution::Full(99));
+        assert_eq!(table.drain(HOP).len(), HELD);
     }
 
     #[test]
@@ -290,32 +283,32 @@ mod tests {
         let mut table = Neighbors::new([None]);
         table.learn(HOP, MAC, Tick(0));
         let at = |seconds: u64| Tick(seconds * SECOND);
-        assert_eq!(table.resolve(HOP, TUNNEL, 1, at(29)).1, None);
+        assert_eq!(table.resolve(HOP, 1, at(29)).1, None);
         let confirm = Some(Ask { hop: HOP, mac: MAC });
-        assert_eq!(table.resolve(HOP, TUNNEL, 1, at(30)), (Resolution::Send(1, MAC), confirm));
-        assert_eq!(table.resolve(HOP, TUNNEL, 1, Tick(30 * SECOND + 1)).1, None);
-        assert_eq!(table.resolve(HOP, TUNNEL, 1, at(31)).1, confirm);
+        assert_eq!(table.resolve(HOP, 1, at(30)), (Resolution::Send(1, MAC), confirm));
+        assert_eq!(table.resolve(HOP, 1, Tick(30 * SECOND + 1)).1, None);
+        assert_eq!(table.resolve(HOP, 1, at(31)).1, confirm);
         assert_eq!(table.state(HOP, at(31)), State::Stale);
         table.learn(HOP, MAC, at(32));
         assert_eq!(table.state(HOP, at(33)), State::Reachable);
-        assert_eq!(table.resolve(HOP, TUNNEL, 1, at(32 + 60)).0, Resolution::Held);
+        assert_eq!(table.resolve(HOP, 1, at(32 + 60)).0, Resolution::Held);
     }
 
     #[test]
     fn new_hops_leave_the_others_as_they_are() {
         let mut table = Neighbors::new([None]);
-        let _ = table.resolve(HOP, TUNNEL, 1, Tick(0));
+        let _ = table.resolve(HOP, 1, Tick(0));
         table.grow([Some(MAC), Some(MAC)]);
         assert_eq!((table.len(), table.held(HOP)), (2, 1));
         assert_eq!(table.state(HOP, Tick(0)), State::Incomplete);
-        assert_eq!(table.resolve(HopId(1), TUNNEL, 2, Tick(0)), (Resolution::Send(2, MAC), None));
+        assert_eq!(table.resolve(HopId(1), 2, Tick(0)), (Resolution::Send(2, MAC), None));
     }
 
     #[test]
     fn the_document_knows_better_than_the_wire() {
         let mut table: Neighbors<u32> = Neighbors::new([Some(MAC)]);
         table.learn(HOP, Mac([6; 6]), Tick(0));
-        assert_eq!(table.resolve(HOP, TUNNEL, 1, Tick(0)), (Resolution::Send(1, MAC), None));
+        assert_eq!(table.resolve(HOP, 1, Tick(0)), (Resolution::Send(1, MAC), None));
         assert_eq!(table.state(HOP, Tick(0)), State::Static);
     }
 }

@@ -132,8 +132,8 @@ impl<T> Shaper<T> {
 
     /// Bounds the root to `rate` bits a second; 0: no bound.
     pub fn root(&mut self, rate: u64, now: Tick) {
-        // An eighth of a millisecond, so that what comes late to a packet's turn loses nothing; two frames at least.
-        let burst = (rate / 8_000).max(u64::from(2 * FRAME * 8));
+        // Half a millisecond, as long as a worker ever sleeps, so that what comes late loses nothing; two frames at least.
+        let burst = (rate / 2_000).max(u64::from(2 * FRAME * 8));
         self.root = self.root.with(rate, burst, now);
         self.root.refill(now);
     }

@@ -196,7 +196,7 @@ impl Queues {
     #[inline]
     fn choose(&mut self, busy: u8) -> usize {
         let first = busy.trailing_zeros() as usize % Class::MAX;
-        if first < usize::from(self.strict) || busy & (busy - 1) == 0 {
+        if first < usize::from(self.strict) || busy & busy.wrapping_sub(1) == 0 {
             return first;
         }
         // As at a node: a queue with a packet far larger than a frame may be served out of turn, and pays later.
