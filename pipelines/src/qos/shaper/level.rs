@@ -15,9 +15,18 @@ use crate::qos::{Bucket, Credit, Gate, Pool, Pools, Share};
 
 /// What the smallest weight may send in a round, in bytes: an Ethernet frame with all that it costs.
 pub(super) const FRAME: u32 = 1538;
+/// Frames that the largest weight may send in a round, unless others wait too long for theirs then: 24 kB.
+const FRAMES: u32 = 16;
+/// Rounds at most that the smallest weight waits for its frame.
+const PARTS: u32 = 8;
 /// How many siblings are looked at for one packet. Only packets far larger than a frame need many: the one that comes
 /// last is then served out of turn, and pays in later rounds.
 const VISITS: usize = 64;
+
+/// Its output has no room.
+pub(super) const STALLED: u8 = 1;
+/// It has not been set up.
+pub(super) const UNKNOWN: u8 = 2;
 
 /// The bounds of a node. Two cache lines.
 #[derive(Debug)]
@@ -33,14 +42,14 @@ pub(super) struct Node {
     pub(super) parent: u16,
     /// Of a leaf, its queues that are not empty, by bit.
     pub(super) busy: u8,
-    /// Of a leaf, whether its output has no room.
-    pub(super) stalled: bool,
+    /// Of a leaf, why it is out of turn whatever its bounds, by bit: [`STALLED`], [`UNKNOWN`].
+    pub(super) out: u8,
 }
 
 impl Node {
     fn new() -> Self {
         let (gate, assured) = Default::default();
-        Self { gate, assured, deficit: 0, parent: 0, busy: 0, stalled: false }
+        Self { gate, assured, deficit: 0, parent: 0, busy: 0, out: UNKNOWN }
     }
 
     /// Brings it up to `now`. Returns whether its gate is open.
@@ -75,15 +84,15 @@ pub(super) struct Siblings {
     assured: u32,
     /// Bytes that a weight of one may send in a round, in 65536ths.
     unit: u32,
-    /// The smallest weight.
-    least: u16,
-    /// How many have it.
-    with_least: u32,
+    /// The smallest weight, and how many have it.
+    least: (u16, u32),
+    /// The largest, likewise.
+    most: (u16, u32),
 }
 
 impl Siblings {
     pub(super) const fn new() -> Self {
-        Self { turn: NIL, assured: NIL, unit: FRAME << 16, least: u16::MAX, with_least: 0 }
+        Self { turn: NIL, assured: NIL, unit: FRAME << 16, least: (u16::MAX, 0), most: (0, 0) }
     }
 
     /// Whether none is in turn.
@@ -98,9 +107,34 @@ impl Siblings {
         ((u64::from(weight) * u64::from(self.unit)) >> 16) as i32
     }
 
-    fn set_least(&mut self, least: u16, with_least: u32) {
-        let unit = (FRAME << 16) / u32::from(least.max(1));
-        (self.least, self.with_least, self.unit) = (least, with_least, unit);
+    /// One more has `weight`.
+    fn add(&mut self, weight: u16) {
+        let count = |(known, count): (u16, u32), beyond: bool| match known {
+            _ if beyond => (weight, 1),
+            known if known == weight => (known, count + 1),
+            known => (known, count),
+        };
+        self.least = count(self.least, weight < self.least.0);
+        self.most = count(self.most, weight > self.most.0);
+        self.set_unit();
+    }
+
+    /// One less has `weight`. Returns whether the extremes are to be found anew.
+    fn sub(&mut self, weight: u16) -> bool {
+        for extreme in [&mut self.least, &mut self.most] {
+            if extreme.0 == weight {
+                extreme.1 = extreme.1.saturating_sub(1);
+            }
+        }
+        self.least.1 == 0 || self.most.1 == 0
+    }
+
+    /// A round is a frame of the smallest weight, and a burst of the largest. Where the one is far from the other, the
+    /// smallest waits some rounds for its frame, lest the largest make all wait.
+    fn set_unit(&mut self) {
+        let unit = |bytes: u32, weight: u16| (bytes << 16) / u32::from(weight.max(1));
+        let (frame, part) = (unit(FRAME, self.least.0), unit(FRAME / PARTS, self.least.0));
+        self.unit = frame.min(unit(FRAME * FRAMES, self.most.0)).max(part);
     }
 }
 
@@ -146,33 +180,19 @@ impl Level {
     pub(super) fn join(&mut self, siblings: &mut Siblings, i: usize, weight: u16) {
         let weight = weight.max(1);
         self.links[i].weight = weight;
-        match weight.cmp(&siblings.least) {
-            std::cmp::Ordering::Less => siblings.set_least(weight, 1),
-            std::cmp::Ordering::Equal => siblings.set_least(weight, siblings.with_least + 1),
-            std::cmp::Ordering::Greater => {}
-        }
+        siblings.add(weight);
     }
 
     /// Has `i` count no more among `siblings`, which are all for which `is_sibling` is true.
-    pub(super) fn part(
-        &mut self,
-        siblings: &mut Siblings,
-        i: usize,
-        is_sibling: impl Fn(usize, u16) -> bool,
-    ) {
-        if self.links[i].weight != siblings.least {
-            return;
+    pub(super) fn part(&mut self, siblings: &mut Siblings, i: usize, is_sibling: impl Fn(&Node) -> bool) {
+        if siblings.sub(self.links[i].weight) {
+            (siblings.least, siblings.most) = ((u16::MAX, 0), (0, 0));
+            for (n, links) in self.links.iter().enumerate() {
+                if n != i && is_sibling(&self.nodes[n]) {
+                    siblings.add(links.weight);
+                }
+            }
         }
-        if siblings.with_least > 1 {
-            return siblings.set_least(siblings.least, siblings.with_least - 1);
-        }
-        let weights = || {
-            (0..self.links.len())
-                .filter(|&n| n != i && is_sibling(n, self.nodes[n].parent))
-                .map(|n| self.links[n].weight)
-        };
-        let least = weights().min().unwrap_or(u16::MAX);
-        siblings.set_least(least, weights().filter(|&weight| weight == least).count() as u32);
     }
 
     /// Puts `i`, which wants to send, where it belongs. Returns whether it is in turn.
@@ -221,16 +241,16 @@ impl Level {
         }
         while siblings.turn != NIL {
             let i = siblings.turn as usize;
-            if !self.nodes[i].refill(now) {
+            if self.links[i].deficit <= 0 && visits > 0 {
+                visits -= 1;
+                self.rotate(siblings, i);
+            } else if !self.nodes[i].refill(now) {
                 self.close(siblings, i);
             } else if self.nodes[i].is_assured() {
                 self.rank(siblings, i);
                 return Some((i, true));
-            } else if self.links[i].deficit > 0 || visits == 0 {
-                return Some((i, false));
             } else {
-                visits -= 1;
-                self.rotate(siblings, i);
+                return Some((i, false));
             }
         }
         None

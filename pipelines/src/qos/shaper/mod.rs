@@ -17,7 +17,7 @@ mod tests;
 mod wheel;
 
 use self::codel::{Codel, Target};
-use self::level::{FRAME, Level, Siblings};
+use self::level::{FRAME, Level, STALLED, Siblings, UNKNOWN};
 use self::queues::{Next, Queues, Slab};
 use super::{Bucket, Class, Classes, Colour, Pools, Settings, Share};
 use crate::ids::Tick;
@@ -146,7 +146,7 @@ impl<T> Shaper<T> {
             return;
         }
         self.grow_groups(group + 1);
-        self.groups.part(&mut self.top, group, |_, _| true);
+        self.groups.part(&mut self.top, group, |_| true);
         self.groups.join(&mut self.top, group, share.weight);
         self.groups.set(group, share, pools, now);
         if !self.inner[group].siblings.is_idle() {
@@ -169,7 +169,8 @@ impl<T> Shaper<T> {
             self.codels.push(Default::default());
         }
         self.part(leaf);
-        self.leaves.nodes[leaf].parent = group as u16;
+        let node = &mut self.leaves.nodes[leaf];
+        (node.parent, node.out) = (group as u16, node.out & !UNKNOWN);
         let waiting = self.queues[leaf].waiting as usize;
         self.inner[group].waiting += waiting;
         self.leaves.join(&mut self.inner[group].siblings, leaf, share.weight);
@@ -189,7 +190,7 @@ impl<T> Shaper<T> {
         let (Some(above), Some(inner)) = (self.groups.nodes.get_mut(group), self.inner.get(group)) else {
             return false;
         };
-        if node.busy != 0 || node.stalled || !self.queues[leaf].known {
+        if node.busy | node.out != 0 {
             return false;
         }
         // Where there is not enough for all, nobody goes before those whose turn it is.
@@ -279,7 +280,7 @@ impl<T> Shaper<T> {
     /// A leaf's output has no room: nothing leaves it, and nothing passes.
     pub fn stall(&mut self, leaf: usize) {
         if let Some(node) = self.leaves.nodes.get_mut(leaf) {
-            node.stalled = true;
+            node.out |= STALLED;
             self.leave(leaf);
         }
     }
@@ -287,9 +288,9 @@ impl<T> Shaper<T> {
     /// A leaf's output has room again.
     pub fn resume(&mut self, leaf: usize) {
         if let Some(node) = self.leaves.nodes.get_mut(leaf)
-            && node.stalled
+            && node.out & STALLED != 0
         {
-            node.stalled = false;
+            node.out &= !STALLED;
             self.place(leaf, self.now);
         }
     }
@@ -297,7 +298,7 @@ impl<T> Shaper<T> {
     /// Whether a leaf's output has no room.
     #[inline]
     pub fn is_stalled(&self, leaf: usize) -> bool {
-        self.leaves.nodes.get(leaf).is_some_and(|node| node.stalled)
+        self.leaves.nodes.get(leaf).is_some_and(|node| node.out & STALLED != 0)
     }
 
     /// Takes a packet out that waits in a leaf, whatever its bounds; `None` when nothing is left.
@@ -405,10 +406,9 @@ impl<T> Shaper<T> {
     /// Why a packet is not taken in.
     #[inline]
     fn refusal(&self, leaf: usize, class: usize, colour: Colour) -> Option<Refusal> {
-        let Some(queues) = self.queues.get(leaf).filter(|queues| queues.known) else {
-            return Some(Refusal::Full);
-        };
-        let group = &self.inner[usize::from(self.leaves.nodes[leaf].parent)];
+        let node = self.leaves.nodes.get(leaf).filter(|node| node.out & UNKNOWN == 0);
+        let Some(node) = node else { return Some(Refusal::Full) };
+        let (queues, group) = (&self.queues[leaf], &self.inner[usize::from(node.parent)]);
         let (used, len) = (self.slab.used, queues.len(class));
         let free = self.room.saturating_sub(used);
         if len >= self.queue || queues.waiting as usize >= free || group.waiting >= free.saturating_mul(4) {
@@ -422,7 +422,7 @@ impl<T> Shaper<T> {
     #[inline]
     fn place(&mut self, leaf: usize, now: Tick) {
         let node = &self.leaves.nodes[leaf];
-        if node.busy == 0 || node.stalled {
+        if node.busy == 0 || node.out != 0 {
             return;
         }
         let group = usize::from(node.parent);
@@ -445,15 +445,14 @@ impl<T> Shaper<T> {
 
     /// Takes a leaf that has been set up out of its group, with what waits.
     fn part(&mut self, leaf: usize) {
-        if !self.queues[leaf].known {
+        if self.leaves.nodes[leaf].out & UNKNOWN != 0 {
             return;
         }
         self.leave(leaf);
         let group = self.leaves.nodes[leaf].parent;
         let inner = &mut self.inner[usize::from(group)];
         inner.waiting -= self.queues[leaf].waiting as usize;
-        let queues = &self.queues;
-        self.leaves.part(&mut inner.siblings, leaf, |n, parent| parent == group && queues[n].known);
+        self.leaves.part(&mut inner.siblings, leaf, |node| node.parent == group && node.out & UNKNOWN == 0);
     }
 
     fn grow_groups(&mut self, groups: usize) {

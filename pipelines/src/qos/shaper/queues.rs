@@ -90,8 +90,6 @@ pub(super) struct Queues {
     strict: u8,
     /// Of which CoDel knows something, by bit.
     pub(super) watched: u8,
-    /// Whether the leaf has been set up.
-    pub(super) known: bool,
     queues: [Queue; Class::MAX],
 }
 
@@ -109,12 +107,11 @@ impl Queues {
     pub(super) fn new() -> Self {
         let queue = Queue { head: NIL, tail: NIL, len: 0, bytes: 0, deficit: 0, quantum: FRAME as i32 };
         let queues = std::array::from_fn(|_| queue.clone());
-        Self { waiting: 0, turn: 0, strict: 0, watched: 0, known: false, queues }
+        Self { waiting: 0, turn: 0, strict: 0, watched: 0, queues }
     }
 
     /// Takes other weights and another number of strict ones.
     pub(super) fn set(&mut self, classes: &Classes) {
-        self.known = true;
         self.strict = classes.strict.min(Class::MAX as u8);
         let weights = classes.weights.map(|weight| u64::from(weight.max(1)));
         let least = weights.iter().skip(usize::from(self.strict)).min().copied().unwrap_or(1);
@@ -159,6 +156,9 @@ impl Queues {
     /// The packet whose turn it is; `busy` are the queues that have any.
     #[inline]
     pub(super) fn next<T>(&mut self, slab: &Slab<T>, busy: u8) -> Option<Next> {
+        if busy == 0 {
+            return None;
+        }
         let class = self.choose(busy);
         let queue = &self.queues[class];
         let slot = slab.slots.get(queue.head as usize)?;
