@@ -5,6 +5,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use weft_pipelines::Tick;
+use weft_pipelines::qos::{Class, Classes, Colour, Settings, Shaper, Share};
 use weft_pipelines::testing::Treadmill;
 use weft_pipelines::testing::entry::{guest_frames, underlay_frames};
 use weft_pipelines::testing::frames::{flows, from_fabric, udp4_to};
@@ -62,4 +64,42 @@ fn no_way_allocates() {
         assert!(packets > 1000, "{name}: {packets}");
         assert_eq!(allocations, 0, "{name}");
     }
+    no_wait_allocates();
+}
+
+/// A shaper whose queues run full and empty, in which bounds open and close and packets are marked and dropped.
+fn no_wait_allocates() {
+    let (mut shaper, share) = (Shaper::new(&Settings::default()), |rate| Share {
+        rate,
+        ceil: 2 * rate,
+        burst: 20_000,
+        pps: 100_000,
+        ..Share::default()
+    });
+    shaper.root(1_000_000_000, Tick(0));
+    shaper.group(0, &share(100_000_000), None, Tick(0));
+    for leaf in 0..16 {
+        shaper.leaf(leaf, 0, &share(1_000_000 << leaf), &Classes::default(), Tick(0));
+    }
+    let before = ALLOCATIONS.load(Relaxed);
+    let (mut refused, mut fates) = (0, [0; 3]);
+    for step in 0..100_000u32 {
+        let (leaf, now) = (step as usize % 16, Tick(u64::from(step) * 40_000));
+        if !shaper.pass(leaf, 1000, now) {
+            let put = shaper.enqueue(leaf, Class(step as u8 % 4), Colour::Green, 1000, step, now);
+            refused += u32::from(put.is_err());
+        }
+        if step % 1000 == 0 {
+            shaper.stall(leaf);
+        }
+        if step % 1000 == 500 {
+            (0..16).for_each(|leaf| shaper.resume(leaf));
+        }
+        while let Some(left) = shaper.dequeue(now, |item| item.is_multiple_of(8)) {
+            fates[left.fate as usize] += 1;
+        }
+    }
+    let allocations = ALLOCATIONS.load(Relaxed) - before;
+    assert!(refused > 0 && fates.iter().all(|&count| count > 0), "{refused} {fates:?}");
+    assert_eq!(allocations, 0, "what waits");
 }
