@@ -27,51 +27,101 @@ const VISITS: usize = 64;
 pub(super) const STALLED: u8 = 1;
 /// It has not been set up.
 pub(super) const UNKNOWN: u8 = 2;
+/// Why a node is out of turn whatever its bounds.
+const OUT: u8 = STALLED | UNKNOWN;
+/// Its bits are bound.
+const BITS: u8 = 4;
+/// Its packets are.
+const PACKETS: u8 = 8;
+/// It is promised a rate.
+const PROMISED: u8 = 16;
 
-/// The bounds of a node. Two cache lines.
+/// The bounds of a node. Two cache lines, of which the processor brings in both.
 #[derive(Debug)]
-#[repr(C, align(64))]
+#[repr(C, align(128))]
 pub(super) struct Node {
-    /// What it may send at most.
-    pub(super) gate: Gate,
-    /// What it may send first; unbound where nothing is assured.
-    pub(super) assured: Credit,
-    /// As [`Links::deficit`], among the assured.
-    deficit: i32,
-    /// Of a leaf, its group.
-    pub(super) parent: u16,
+    /// By bit: why it is out of turn, and which of its bounds there are. The others are not touched.
+    pub(super) state: u8,
     /// Of a leaf, its queues that are not empty, by bit.
     pub(super) busy: u8,
-    /// Of a leaf, why it is out of turn whatever its bounds, by bit: [`STALLED`], [`UNKNOWN`].
-    pub(super) out: u8,
+    /// Of a leaf, its group.
+    pub(super) parent: u16,
+    /// As [`Links::deficit`], among the assured.
+    deficit: i32,
+    /// What it may send at most.
+    gate: Gate,
+    /// What it may send first; unbound where nothing is assured.
+    assured: Credit,
 }
 
 impl Node {
     fn new() -> Self {
         let (gate, assured) = Default::default();
-        Self { gate, assured, deficit: 0, parent: 0, busy: 0, out: UNKNOWN }
+        Self { gate, assured, deficit: 0, parent: 0, busy: 0, state: UNKNOWN }
+    }
+
+    /// Whether it is out of turn whatever its bounds.
+    #[inline]
+    pub(super) const fn is_out(&self) -> bool {
+        self.state & OUT != 0
+    }
+
+    /// Whether it has a bound.
+    #[inline]
+    pub(super) const fn is_bound(&self) -> bool {
+        self.state & (BITS | PACKETS) != 0
     }
 
     /// Brings it up to `now`. Returns whether its gate is open.
     #[inline]
     pub(super) fn refill(&mut self, now: Tick) -> bool {
-        self.assured.refill(now);
-        self.gate.refill(now)
+        if self.state & PROMISED != 0 {
+            self.assured.refill(now);
+        }
+        let bits = self.state & BITS == 0 || self.gate.bits.refill(now);
+        let packets = self.state & PACKETS == 0 || self.gate.packets.refill(now);
+        bits && packets
     }
 
     /// Whether it is within its assured rate.
     #[inline]
     pub(super) const fn is_assured(&self) -> bool {
-        self.assured.is_bound() && self.assured.is_open()
+        self.state & PROMISED != 0 && self.assured.is_open()
+    }
+
+    /// Whether it is promised a rate that it has used up.
+    #[inline]
+    const fn is_beyond(&self) -> bool {
+        self.state & PROMISED != 0 && !self.assured.is_open()
     }
 
     /// Charges a packet.
     #[inline]
     pub(super) fn take(&mut self, assured: bool, cost: u32) {
+        let bits = u64::from(cost) * 8;
         if assured {
-            self.assured.take(u64::from(cost) * 8);
+            self.assured.take(bits);
         }
-        self.gate.take(1, u64::from(cost));
+        if self.state & BITS != 0 {
+            self.gate.bits.take(bits);
+        }
+        if self.state & PACKETS != 0 {
+            self.gate.packets.take(1);
+        }
+    }
+
+    /// Whether its gate is open, as of the last [`refill`](Self::refill).
+    #[inline]
+    const fn is_open(&self) -> bool {
+        (self.state & BITS == 0 || self.gate.bits.is_open())
+            && (self.state & PACKETS == 0 || self.gate.packets.is_open())
+    }
+
+    /// Notes which bounds there are.
+    fn note(&mut self) {
+        self.state &= OUT;
+        let bounds = [(&self.gate.bits, BITS), (&self.gate.packets, PACKETS), (&self.assured, PROMISED)];
+        self.state |= bounds.iter().map(|(credit, bit)| if credit.is_bound() { *bit } else { 0 }).sum::<u8>();
     }
 }
 
@@ -173,6 +223,7 @@ impl Level {
         renew(&mut node.assured, share.rate, burst, |pools| &pools.assured);
         renew(&mut node.gate.bits, share.ceil, burst, |pools| &pools.ceil);
         renew(&mut node.gate.packets, share.pps, share.packet_burst, |pools| &pools.packets);
+        node.note();
         node.refill(now);
     }
 
@@ -283,7 +334,7 @@ impl Level {
         }
         if !wants {
             self.leave(siblings, i);
-        } else if !self.nodes[i].gate.is_open() {
+        } else if !self.nodes[i].is_open() {
             self.close(siblings, i);
         } else if assured && !self.nodes[i].is_assured() {
             self.rank(siblings, i);
@@ -296,7 +347,30 @@ impl Level {
         if self.wheel.is_done(now) {
             return None;
         }
-        self.wheel.pop(&mut self.links, now).map(|i| i as usize)
+        let (i, next) = self.wheel.pop(&mut self.links, now)?;
+        self.fetch(next as usize);
+        Some(i as usize)
+    }
+
+    /// Who is next, and who after that, as far as can be told.
+    #[inline]
+    pub(super) fn coming(&self, siblings: &Siblings) -> Option<[usize; 2]> {
+        let links = &self.links;
+        match (siblings.assured, siblings.turn) {
+            (NIL, NIL) => None,
+            (NIL, i) => Some([i as usize, list::next::<TURN>(links, i) as usize]),
+            (i, _) => Some([i as usize, list::next::<ASSURED>(links, i) as usize]),
+        }
+    }
+
+    /// Brings a node into the cache.
+    #[inline]
+    pub(super) fn fetch(&self, i: usize) {
+        if let (Some(node), Some(links)) = (self.nodes.get(i), self.links.get(i)) {
+            weft_prefetch::read(node);
+            weft_prefetch::read(&node.assured);
+            weft_prefetch::read(links);
+        }
     }
 
     /// Whether all have come out of the wheel that are due.
@@ -318,7 +392,7 @@ impl Level {
             (true, false) => list::remove::<ASSURED>(&mut self.links, &mut siblings.assured, i as u32),
             _ => {}
         }
-        if node.assured.is_bound() && !node.assured.is_open() {
+        if node.is_beyond() {
             self.wheel.insert(&mut self.links, i as u32, node.assured.opens());
         }
     }

@@ -71,8 +71,8 @@ impl Wheel {
         now.0 >> SHIFT <= self.base
     }
 
-    /// Takes a node out whose time has come.
-    pub(super) fn pop(&mut self, links: &mut [Links], now: Tick) -> Option<u32> {
+    /// Takes a node out whose time has come, and says which is to come out next, if that is soon.
+    pub(super) fn pop(&mut self, links: &mut [Links], now: Tick) -> Option<(u32, u32)> {
         let target = now.0 >> SHIFT;
         if target <= self.base {
             return None;
@@ -83,9 +83,10 @@ impl Wheel {
             Some(granule) if granule <= target => {
                 // The rest of the slot is yet to come.
                 self.base = granule - 1;
-                let i = self.heads[granule as usize % SLOTS];
+                let slot = granule as usize % SLOTS;
+                let i = self.heads[slot];
                 self.remove(links, i);
-                Some(i)
+                Some((i, self.heads[slot]))
             }
             _ => {
                 self.base = target;
@@ -164,7 +165,7 @@ mod tests {
                     now += below(pause);
                     let next = wheel.due();
                     let mut first = None;
-                    while let Some(node) = wheel.pop(&mut links, Tick(now)) {
+                    while let Some((node, _)) = wheel.pop(&mut links, Tick(now)) {
                         let at = due.remove(&node).expect("it was in");
                         assert!(at <= now, "{node} came out at {now}, not {at}");
                         first = first.or(Some(node));
@@ -190,7 +191,7 @@ mod tests {
         let mut looks = 0;
         while let Some(due) = wheel.due() {
             assert_eq!(wheel.pop(&mut links, Tick(due.0 - 1)), None);
-            assert_eq!(wheel.pop(&mut links, due), Some(0));
+            assert_eq!(wheel.pop(&mut links, due), Some((0, NIL)));
             looks += 1;
             if due >= at {
                 assert!(due.0 < at.0 + (1 << SHIFT) && (29..=31).contains(&looks), "{due:?} {looks}");
