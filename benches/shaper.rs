@@ -26,6 +26,10 @@ fn main() {
 fn bench<M: Measurement>(criterion: &mut Criterion<M>, unit: &str) {
     let mut group = criterion.benchmark_group(format!("pass{unit}"));
     group.throughput(Throughput::Elements(BURST as u64));
+    group.bench_function("the numbers alone", |bencher| {
+        let mut bed = Bed::new(1, 0, Share::default());
+        bencher.iter(|| (0..BURST).map(|_| bed.some() + bed.cost() as usize).sum::<usize>());
+    });
     for (count, name) in COUNTS {
         group.bench_function(name, |bencher| {
             let mut bed = Bed::new(count, 0, bound(4 * RATE));

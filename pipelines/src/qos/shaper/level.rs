@@ -73,7 +73,7 @@ impl Node {
     }
 
     /// Brings it up to `now`. Returns whether its gate is open.
-    #[inline]
+    #[inline(always)]
     pub(super) fn refill(&mut self, now: Tick) -> bool {
         if self.state & PROMISED != 0 {
             self.assured.refill(now);
@@ -96,7 +96,7 @@ impl Node {
     }
 
     /// Charges a packet.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(&mut self, assured: bool, cost: u32) {
         let bits = u64::from(cost) * 8;
         if assured {

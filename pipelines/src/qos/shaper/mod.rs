@@ -368,6 +368,10 @@ impl<T> Shaper<T> {
     /// the leaf.
     #[inline]
     fn look_ahead(&self) {
+        // Few are there anyway.
+        if self.queues.len() < 64 {
+            return;
+        }
         let Some([group, other]) = self.groups.coming(&self.top) else { return };
         let coming = |group: usize| self.leaves.coming(&self.inner[group].siblings);
         let Some([leaf, mut after]) = coming(group) else { return };
