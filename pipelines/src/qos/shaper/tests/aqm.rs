@@ -31,8 +31,13 @@ fn the_control_law_is_the_rfcs() {
     // One that waited less ends it. What sufficed before is begun with soon after, and from one later.
     assert!(!codel.is_due(Target::of(&Share::default()), TARGET - 1, 100_000, 1000, Tick(2000 * MS)));
     assert!(codel.is_quiet());
+    let mut brief = codel;
     let again = due(&mut codel, 6 * MS, 100_000, 2001..2200);
     assert!(again[0] == 2101 && again[1] - again[0] < 30, "{again:?}");
+    // Of which only what it needed itself is begun with after it.
+    assert_eq!(due(&mut brief, 6 * MS, 100_000, 2001..2102), [2101]);
+    due(&mut brief, 0, 100_000, 2102..2103);
+    assert_eq!(due(&mut brief, 6 * MS, 100_000, 2103..2350), [2203, 2303]);
     let mut codel = Codel::default();
     due(&mut codel, 6 * MS, 100_000, 1000..2000);
     due(&mut codel, 0, 100_000, 2000..2001);
