@@ -19,8 +19,8 @@ pub fn null(lab: &Lab) {
     assert!(port.take_rx(0).is_none() && port.take_tx(1).is_none());
 
     let mut burst: Burst = (0..5).map(|i| packet(&pool, i)).collect();
-    assert_eq!((rx.burst(&mut burst), burst.len()), (BURST - 5, BURST));
-    assert_eq!(rx.burst(&mut burst), 0);
+    assert_eq!((rx.burst(&mut burst, BURST), burst.len()), (BURST - 5, BURST));
+    assert_eq!(rx.burst(&mut burst, BURST), 0);
     assert_eq!((burst[4].data(), burst[5].data().len()), (content(4).as_slice(), 100));
     assert_eq!((tx.burst(&mut burst), burst.len()), (BURST, 0));
     assert_eq!((port.stats().rx_packets, port.stats().tx_packets), (27, 32));

@@ -10,6 +10,7 @@ pub mod follow;
 pub mod forward;
 pub mod identify;
 pub mod lookup_flow;
+pub mod meter;
 pub mod parse;
 pub mod replicate;
 pub mod resolve;
