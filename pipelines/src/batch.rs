@@ -29,6 +29,8 @@ pub struct Batch<F> {
     pub segments: [SegmentId; BURST],
     /// Written by decap: the tunnel it came through; and by forward: the one it leaves through.
     pub tunnels: [TunnelId; BURST],
+    /// Written by decap: DSCP and ECN of the outer header.
+    pub outer_tos: [u8; BURST],
     /// Written by forward.
     pub destinations: [Destination; BURST],
     /// Written by lookup_flow.
@@ -48,6 +50,7 @@ impl<F> Default for Batch<F> {
             headers: [Headers::default(); BURST],
             segments: [SegmentId::default(); BURST],
             tunnels: [TunnelId::default(); BURST],
+            outer_tos: [0; BURST],
             destinations: [Destination::default(); BURST],
             flows: Flows::default(),
             outcomes: [Outcome::default(); BURST],

@@ -36,7 +36,7 @@ pub fn vm_to_vm<F: Frame, S: Sink<F>>(
     context.eyes.see("check_policy", batch);
     meter::meter(context, port, guest, batch);
     part(context, port, guest, batch, leaving);
-    vm_to_fabric::vm_to_fabric(context, port, leaving);
+    vm_to_fabric::vm_to_fabric(context, port, guest, leaving);
 }
 
 /// Delivers what stays here; gathers what leaves.
@@ -52,7 +52,7 @@ fn part<F: Frame, S: Sink<F>>(
         let tag = batch.tags[i];
         let mut leave = |context: &mut Context<'_, F, S>, tunnel, frame| {
             if leaving.is_full() {
-                vm_to_fabric::vm_to_fabric(context, port, leaving);
+                vm_to_fabric::vm_to_fabric(context, port, guest, leaving);
             }
             leaving.push(frame, guest.segment, headers, tunnel, tag);
         };

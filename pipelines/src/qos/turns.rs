@@ -88,9 +88,12 @@ mod tests {
 
     use super::*;
 
+    /// What a queue's bursts cost; `None` of one that never has any.
+    type Cost = Option<fn(u64) -> u64>;
+
     /// Plays rounds until so many cycles are spent on queues that always have a burst of these costs, `None` if they
     /// never have any. Returns the cycles of each.
-    fn play(weights: &[u64], costs: &[Option<fn(u64) -> u64>], until: u64) -> Vec<u64> {
+    fn play(weights: &[u64], costs: &[Cost], until: u64) -> Vec<u64> {
         let mut turns = Turns::default();
         turns.set(weights.iter().copied());
         let (mut spent, mut all, mut round) = (vec![0; costs.len()], 0, 0);
@@ -125,7 +128,7 @@ mod tests {
 
     #[test]
     fn cycles_are_shared_by_weight_whatever_bursts_cost() {
-        let costs: [Option<fn(u64) -> u64>; 4] =
+        let costs: [Cost; 4] =
             [Some(|_| 3_500), Some(|_| 15_000), Some(|n| 500 + n * 7_919 % 30_000), Some(|_| 900)];
         for weights in [[1, 1, 1, 1], [1, 2, 3, 4], [100, 1, 7, 7]] {
             let spent = play(&weights, &costs, 200_000_000);

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod answer;
+pub mod carry_marks;
 pub mod check_policy;
 pub mod decap;
 pub mod deliver;
