@@ -29,13 +29,15 @@ pub struct Batch<F> {
     pub segments: [SegmentId; BURST],
     /// Written by decap: the tunnel it came through; and by forward: the one it leaves through.
     pub tunnels: [TunnelId; BURST],
+    /// Written by decap: DSCP and ECN of the outer header.
+    pub outer_tos: [u8; BURST],
     /// Written by forward.
     pub destinations: [Destination; BURST],
     /// Written by lookup_flow.
     pub flows: Flows,
     /// Written by check_policy, for packets that pass or that policy refuses.
     pub outcomes: [Outcome; BURST],
-    /// Written by meter; of packets that no guest of this host sent, by load.
+    /// Written by meter, of what guests send.
     pub tags: [Tag; BURST],
 }
 
@@ -48,6 +50,7 @@ impl<F> Default for Batch<F> {
             headers: [Headers::default(); BURST],
             segments: [SegmentId::default(); BURST],
             tunnels: [TunnelId::default(); BURST],
+            outer_tos: [0; BURST],
             destinations: [Destination::default(); BURST],
             flows: Flows::default(),
             outcomes: [Outcome::default(); BURST],
@@ -130,7 +133,14 @@ impl<F> Batch<F> {
     /// Adds a frame with the lanes that the way into the fabric reads. The batch must not be full.
     ///
     /// The headers come by reference: copied on the way they would be stored in parts and loaded whole, which stalls.
-    pub(crate) fn push(&mut self, frame: F, segment: SegmentId, headers: &Headers, tunnel: TunnelId) {
+    pub(crate) fn push(
+        &mut self,
+        frame: F,
+        segment: SegmentId,
+        headers: &Headers,
+        tunnel: TunnelId,
+        tag: Tag,
+    ) {
         let index = self.frames.len();
         self.frames.push(frame);
         self.passing |= 1 << index;
@@ -138,16 +148,18 @@ impl<F> Batch<F> {
         self.segments[index] = segment;
         self.headers[index] = *headers;
         self.tunnels[index] = tunnel;
+        self.tags[index] = tag;
     }
 
     /// Adds a frame with the lanes that the end of the way to a guest reads. The batch must not be full.
-    pub(crate) fn push_for_port(&mut self, frame: F, segment: SegmentId, port: PortId) {
+    pub(crate) fn push_for_port(&mut self, frame: F, segment: SegmentId, port: PortId, tag: Tag) {
         let index = self.frames.len();
         self.frames.push(frame);
         self.passing |= 1 << index;
         self.verdicts[index] = Verdict::Pass;
         self.segments[index] = segment;
         self.destinations[index] = Destination::Port(port);
+        self.tags[index] = tag;
     }
 
     /// Takes all frames out, to be walked beside the lanes, which stay.

@@ -1,9 +1,13 @@
 //! What the ways work with.
 
 use crate::counters::Counters;
+use crate::egress::{Egress, Exit};
 use crate::flow::Sessions;
-use crate::ids::{Tick, WorkerId};
+use crate::frame::Frame;
+use crate::ids::{PortId, Tick, WorkerId};
 use crate::overlay::Neighbors;
+use crate::qos::{Meters, Tag};
+use crate::sink::Sink;
 use crate::snapshot::Snapshot;
 use crate::witness::Eyes;
 
@@ -15,15 +19,46 @@ pub struct Context<'a, F, S> {
     /// What is counted.
     pub counters: &'a mut Counters,
     /// The underlay's neighbours.
-    pub neighbors: &'a mut Neighbors<F>,
+    pub neighbors: &'a mut Neighbors<(Tag, F)>,
+    /// What guests may send.
+    pub meters: &'a mut Meters,
+    /// Where packets leave.
+    pub egress: &'a mut Egress<F>,
     /// What is known of flows.
     pub sessions: &'a mut Sessions,
     /// Who looks.
     pub eyes: &'a mut Eyes<F>,
-    /// Where packets leave to.
+    /// What is beyond: the ports' queues, other workers.
     pub sink: &'a mut S,
     /// Who we are.
     pub worker: WorkerId,
     /// When this is.
     pub now: Tick,
+}
+
+impl<F: Frame, S: Sink<F>> Context<'_, F, S> {
+    /// Sends `frame` to the guest of `port`, which this worker owns, now or when it may.
+    #[inline]
+    pub fn to_guest(&mut self, port: PortId, tag: Tag, frame: F) {
+        let (egress, mut exit) = self.exit();
+        egress.to_guest(&mut exit, port, tag, frame);
+    }
+
+    /// Sends `frame`, encapsulated, by `port`, an uplink that this worker owns, now or when it may.
+    #[inline]
+    pub fn to_fabric(&mut self, port: PortId, tag: Tag, frame: F) {
+        let (egress, mut exit) = self.exit();
+        egress.to_fabric(&mut exit, port, tag, frame);
+    }
+
+    /// Sends a frame of the switch's own by `port`, which this worker owns.
+    pub fn originate(&mut self, port: PortId, frame: F) {
+        let (egress, mut exit) = self.exit();
+        egress.originate(&mut exit, port, frame);
+    }
+
+    fn exit(&mut self) -> (&mut Egress<F>, Exit<'_, S>) {
+        let Self { snapshot, counters, egress, sink, now, .. } = self;
+        (egress, Exit { snapshot, counters, sink: *sink, now: *now })
+    }
 }

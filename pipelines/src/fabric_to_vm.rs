@@ -4,11 +4,12 @@ use crate::batch::Batch;
 use crate::context::Context;
 use crate::frame::Frame;
 use crate::ids::PortId;
+use crate::qos::Tag;
 use crate::sink::Sink;
 use crate::snapshot::Uplink;
 use crate::stages::check_policy::{self, Opener};
 use crate::stages::forward::{self, Destination};
-use crate::stages::{account, answer, decap, deliver, lookup_flow, parse, replicate, untag};
+use crate::stages::{account, answer, carry_marks, decap, deliver, lookup_flow, parse, replicate, untag};
 use crate::verdict::Verdict;
 
 /// Takes the burst in `batch` from `port`, which is `uplink`.
@@ -25,6 +26,7 @@ pub fn fabric_to_vm<F: Frame, S: Sink<F>>(
     untag::untag(batch);
     parse::parse(batch);
     context.eyes.see("parse", batch);
+    carry_marks::carry_marks(batch, context.snapshot.qos.dscp);
     forward::from_fabric(batch, context.snapshot);
     context.eyes.see("forward", batch);
     let (snapshot, worker) = (context.snapshot, context.worker);
@@ -45,16 +47,19 @@ fn part<F: Frame, S: Sink<F>>(
 ) {
     for (i, frame) in batch.take().into_iter().enumerate() {
         let segment = batch.segments[i];
+        let tag = Tag { tos: batch.headers[i].tos, ..Tag::default() };
         match (batch.verdict(i), batch.destinations[i]) {
             (Verdict::Drop(reason), _) => {
                 let tenant = account::tenant_of(context, segment);
                 account::dropped(context, port, tenant, reason, frame);
             }
             (Verdict::ForSwitch, _) => answer::answer(context, port, uplink, frame),
-            (Verdict::Pass, Destination::Port(to)) => deliver::deliver(context, to, frame),
+            (Verdict::Pass, Destination::Port(to)) => deliver::deliver(context, to, tag, frame),
             (Verdict::Pass, Destination::Everyone | Destination::Tunnel(_)) => {
                 let ports = context.snapshot.segment(segment).ports.iter().copied();
-                replicate::replicate(context, (port, segment), frame, ports, deliver::deliver);
+                replicate::replicate(context, (port, segment), frame, ports, |context, to, frame| {
+                    deliver::deliver(context, to, tag, frame);
+                });
             }
         }
     }

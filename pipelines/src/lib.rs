@@ -11,6 +11,7 @@
 pub mod batch;
 pub mod context;
 pub mod counters;
+pub mod egress;
 pub mod fabric_to_vm;
 pub mod flow;
 pub mod frame;

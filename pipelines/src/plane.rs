@@ -3,11 +3,13 @@
 use crate::batch::{Batch, Burst};
 use crate::context::Context;
 use crate::counters::Counters;
+use crate::egress::{Egress, Exit};
 use crate::flow::{Limits, Secret, Sessions};
 use crate::frame::Frame;
 use crate::ids::{HopId, PortId, Tick, WorkerId};
 use crate::overlay::Neighbors;
 use crate::overlay::neighbor::Due;
+use crate::qos::{Meters, Tag};
 use crate::sink::{Handed, Sink};
 use crate::snapshot::{PortKind, Snapshot};
 use crate::stages::review::{self, Review};
@@ -22,7 +24,11 @@ pub struct Plane<F> {
     /// What it counted.
     pub counters: Counters,
     /// The underlay's neighbours, those on uplinks that it owns in use.
-    pub neighbors: Neighbors<F>,
+    pub neighbors: Neighbors<(Tag, F)>,
+    /// What guests may send.
+    pub meters: Meters,
+    /// What leaves, and what waits to leave.
+    pub egress: Egress<F>,
     /// What it knows of flows.
     pub sessions: Sessions,
     /// Who looks at what it does.
@@ -44,6 +50,8 @@ impl<F: Frame> Plane<F> {
         let mut plane = Self {
             counters: Counters::default(),
             neighbors: Neighbors::new([]),
+            meters: Meters::default(),
+            egress: Egress::new(snapshot),
             sessions,
             eyes: Eyes::default(),
             review: Review::default(),
@@ -51,21 +59,41 @@ impl<F: Frame> Plane<F> {
             arrived: Batch::default(),
             leaving: Batch::default(),
         };
-        plane.make_room(snapshot);
+        plane.make_room(snapshot, Tick(0));
         plane
     }
 
-    /// Takes up `snapshot` from now on: makes room for what is new in it, and begins to decide all sessions again.
-    pub fn adopt(&mut self, snapshot: &Snapshot, now: Tick) {
-        self.make_room(snapshot);
+    /// Takes up `snapshot` after `before`: lets go of ports that are no more, makes room for what is new, and begins to
+    /// decide all sessions again.
+    pub fn adopt<S: Sink<F>>(&mut self, before: &Snapshot, snapshot: &Snapshot, now: Tick, sink: &mut S) {
+        let mut exit = Exit { snapshot: before, counters: &mut self.counters, sink, now };
+        let is_gone = |port: &PortId| matches!(snapshot.port(*port).kind, PortKind::Vacant);
+        for port in (0..before.ports.len()).map(|port| PortId(port as u16)).filter(is_gone) {
+            self.egress.close(&mut exit, port);
+        }
+        self.make_room(snapshot, now);
         self.review = Review::begin(now);
     }
 
-    fn make_room(&mut self, snapshot: &Snapshot) {
+    fn make_room(&mut self, snapshot: &Snapshot, now: Tick) {
         self.counters.grow(snapshot.sizes());
         self.neighbors.grow(snapshot.hops.iter().map(|hop| hop.fixed));
         let limits: Vec<Limits> = snapshot.ports.iter().map(|port| port.limits()).collect();
         self.sessions.limit(&limits);
+        let ports = (0..).map(PortId).zip(&snapshot.ports).filter(|(_, port)| port.worker == self.worker);
+        let guests = ports.filter_map(|(port, _)| Some((port, snapshot.guest(port)?)));
+        self.meters.set(&snapshot.shares, guests.map(|(port, it)| (port, it.tenant, &it.share)), now);
+        self.egress.adopt(snapshot, self.worker, now);
+    }
+
+    /// How many packets may be received from `port` now; 0: its ring is to be left alone.
+    #[inline]
+    pub fn room(&mut self, port: PortId, now: Tick) -> usize {
+        let room = self.meters.room(port, now);
+        if room > 0 && self.meters.is_bound(port) {
+            self.counters.port(port).metered.held_back += self.meters.held(port, now);
+        }
+        room
     }
 
     /// Takes the burst that `receive` reads from `port` all the way. Returns how many packets it had.
@@ -107,17 +135,17 @@ impl<F: Frame> Plane<F> {
         for handed in handed {
             match handed {
                 // The other worker's configuration can be one older or newer for a moment.
-                Handed::Deliver(port, frame) => match snapshot.guest(port) {
+                Handed::Deliver(port, tag, frame) => match snapshot.guest(port) {
                     Some(guest) if snapshot.port(port).worker == context.worker => {
-                        arrived.push_for_port(frame, guest.segment, port);
+                        arrived.push_for_port(frame, guest.segment, port, tag);
                         if arrived.is_full() {
                             worker_to_vm::worker_to_vm(&mut context, arrived);
                         }
                     }
                     _ => account::astray(&mut context, port, Reason::PortDown, frame),
                 },
-                Handed::IntoTunnel(tunnel, frame) => match snapshot.tunnels.get(tunnel.index()) {
-                    Some(_) => resolve::resolve(&mut context, tunnel, frame),
+                Handed::IntoTunnel(tunnel, tag, frame) => match snapshot.tunnels.get(tunnel.index()) {
+                    Some(_) => resolve::resolve(&mut context, tunnel, tag, frame),
                     None => account::astray(&mut context, PortId(0), Reason::NoUplink, frame),
                 },
             }
@@ -156,18 +184,27 @@ impl<F: Frame> Plane<F> {
         }
     }
 
-    /// Drops, by name, all that still waits, for the switch stops.
-    pub fn stop<S: Sink<F>>(&mut self, snapshot: &Snapshot, sink: &mut S) {
-        for (tunnel, frame) in self.neighbors.drain() {
-            let uplink = snapshot.hop(snapshot.tunnel(tunnel).hop).uplink;
-            account::lost(snapshot, &mut self.counters, uplink, Reason::Stopping, &frame);
-            sink.discard(frame);
-        }
+    /// Sends what has gathered, and what waited and may leave now. To be called once a round.
+    pub fn flush<S: Sink<F>>(&mut self, snapshot: &Snapshot, now: Tick, sink: &mut S) {
+        self.egress.flush(&mut Exit { snapshot, counters: &mut self.counters, sink, now });
     }
 
-    /// Packets that wait for a neighbour.
+    /// Drops, by name, all that still waits, for the switch stops.
+    pub fn stop<S: Sink<F>>(&mut self, snapshot: &Snapshot, now: Tick, sink: &mut S) {
+        for hop in (0..snapshot.hops.len()).map(|hop| HopId(hop as u16)) {
+            let uplink = snapshot.hop(hop).uplink;
+            for (_, frame) in self.neighbors.drain(hop) {
+                account::lost(snapshot, &mut self.counters, uplink, Reason::Stopping, &frame);
+                sink.discard(frame);
+            }
+        }
+        self.egress.stop(&mut Exit { snapshot, counters: &mut self.counters, sink, now });
+    }
+
+    /// Packets that wait: for a neighbour, or for their turn to leave.
     pub fn held(&self) -> u64 {
-        (0..self.neighbors.len()).map(|hop| self.neighbors.held(HopId(hop as u16)) as u64).sum()
+        let neighbors = (0..self.neighbors.len()).map(|hop| self.neighbors.held(HopId(hop as u16)) as u64);
+        neighbors.sum::<u64>() + self.egress.held()
     }
 
     fn context<'a, S>(
@@ -176,8 +213,10 @@ impl<F: Frame> Plane<F> {
         now: Tick,
         sink: &'a mut S,
     ) -> (Context<'a, F, S>, &'a mut Batch<F>, &'a mut Batch<F>) {
-        let Self { counters, neighbors, sessions, eyes, worker, arrived, leaving, .. } = self;
-        let context = Context { snapshot, counters, neighbors, sessions, eyes, sink, worker: *worker, now };
+        let Self { counters, neighbors, meters, egress, sessions, eyes, worker, arrived, leaving, .. } = self;
+        let worker = *worker;
+        let context =
+            Context { snapshot, counters, neighbors, meters, egress, sessions, eyes, sink, worker, now };
         (context, arrived, leaving)
     }
 }

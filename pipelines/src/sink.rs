@@ -1,16 +1,24 @@
 //! Where the ways put packets: the seam to the worker, to a replay or to a test.
 
+use crate::batch::Burst;
 use crate::ids::{PortId, TenantId, Tick, TunnelId, WorkerId};
 use crate::policy::{Decision, Question};
+use crate::qos::Tag;
 
-/// Takes the packets that leave a way, and has the buffers for new ones.
-///
-/// What a sink takes it accounts for: it counts each packet as sent by its port or dropped with a reason.
+/// Takes the packets that leave, and has the buffers for new ones.
 pub trait Sink<F> {
-    /// Sends `frame` by `port`, which this worker owns. Frames of one port leave in the order they came in.
-    fn transmit(&mut self, port: PortId, frame: F);
+    /// Sends frames from the front of `burst` by `port`, which this worker owns, and removes them; those that are left
+    /// did not go out.
+    fn send(&mut self, port: PortId, burst: &mut Burst<F>);
 
-    /// Gives `frame` to `worker`, which owns where it goes, in the order given.
+    /// Whether somebody is at the other end of `port`. Asked only when frames did not go out.
+    fn is_connected(&self, port: PortId) -> bool {
+        let _ = port;
+        true
+    }
+
+    /// Gives a packet to `worker`, which owns where it goes, in the order given. What the sink takes here it accounts
+    /// for: if it can't hand it over it counts it as dropped, with a reason.
     fn hand_over(&mut self, worker: WorkerId, handed: Handed<F>);
 
     /// An empty frame with headroom, if one is to be had.
@@ -48,16 +56,16 @@ pub struct Decided {
 #[derive(Debug)]
 pub enum Handed<F> {
     /// To a port.
-    Deliver(PortId, F),
+    Deliver(PortId, Tag, F),
     /// Encapsulated, all but the destination MAC, to a tunnel.
-    IntoTunnel(TunnelId, F),
+    IntoTunnel(TunnelId, Tag, F),
 }
 
 impl<F> Handed<F> {
     /// The packet.
     pub fn frame(&self) -> &F {
         match self {
-            Self::Deliver(_, frame) | Self::IntoTunnel(_, frame) => frame,
+            Self::Deliver(.., frame) | Self::IntoTunnel(.., frame) => frame,
         }
     }
 }

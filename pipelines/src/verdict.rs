@@ -100,14 +100,18 @@ reasons! {
     VxlanFlags "vxlan_flags" "The VXLAN flags are not 0x08.";
     UnknownVni "unknown_vni" "No segment with this VNI has an endpoint on this host.";
     SpoofedFabric "spoofed_fabric" "The inner source MAC belongs to another host than the one that sent it.";
+    NotEcnCapable "not_ecn_capable" "The underlay marked congestion on a packet whose ends do not know ECN: to them a loss is the mark (RFC 6040).";
     NotHere "not_here" "The inner destination is on another host; what comes from the fabric never goes back into it.";
 
     // What happens on the way out.
-    TxFull "tx_full" "The port's transmit ring was full: the receiver does not keep up.";
+    TxFull "tx_full" "The receiver does not keep up: its ring was full, and as many packets waited for it as may.";
+    QueueFull "queue_full" "More was to leave than the bounds of the endpoint, its tenant or the uplink let, and as many packets waited as may; see `weft show qos`.";
+    QueueEarly "queue_early" "Beyond its sender's assured rate, and much was waiting: dropped early to leave room for what is within.";
+    Congested "congested" "It waited too long, with a queue that does not drain, and could not be marked (CoDel, RFC 8289).";
     PortDown "port_down" "Nobody is connected to the port: its guest is not running or its link is down.";
     HandOverFull "hand_over_full" "The ring to the worker that owns the port was full.";
     PoolEmpty "pool_empty" "No buffer was free for a copy of a flooded packet; give the host more memory.";
-    Stopping "stopping" "It waited for a neighbour or another worker when the switch was stopped.";
+    Stopping "stopping" "It waited for a neighbour, another worker or its turn to leave when the switch was stopped.";
 }
 
 impl Reason {

@@ -10,7 +10,7 @@ use crate::sink::Sink;
 use crate::snapshot::{Guest, Target};
 use crate::stages::check_policy::{self, Opener};
 use crate::stages::forward::{self, Destination};
-use crate::stages::{account, deliver, lookup_flow, parse, replicate, spoof_check, untag};
+use crate::stages::{account, deliver, lookup_flow, meter, parse, replicate, spoof_check, untag};
 use crate::verdict::Verdict;
 use crate::vm_to_fabric;
 
@@ -34,8 +34,9 @@ pub fn vm_to_vm<F: Frame, S: Sink<F>>(
     context.eyes.see("lookup_flow", batch);
     check_policy::check_policy(context, batch, Opener::Guest(port));
     context.eyes.see("check_policy", batch);
+    meter::meter(context, port, guest, batch);
     part(context, port, guest, batch, leaving);
-    vm_to_fabric::vm_to_fabric(context, port, leaving);
+    vm_to_fabric::vm_to_fabric(context, port, guest, leaving);
 }
 
 /// Delivers what stays here; gathers what leaves.
@@ -48,15 +49,16 @@ fn part<F: Frame, S: Sink<F>>(
 ) {
     for (i, frame) in batch.take().into_iter().enumerate() {
         let headers = &batch.headers[i];
+        let tag = batch.tags[i];
         let mut leave = |context: &mut Context<'_, F, S>, tunnel, frame| {
             if leaving.is_full() {
-                vm_to_fabric::vm_to_fabric(context, port, leaving);
+                vm_to_fabric::vm_to_fabric(context, port, guest, leaving);
             }
-            leaving.push(frame, guest.segment, headers, tunnel);
+            leaving.push(frame, guest.segment, headers, tunnel, tag);
         };
         match (batch.verdict(i), batch.destinations[i]) {
             (Verdict::Drop(reason), _) => account::dropped(context, port, Some(guest.tenant), reason, frame),
-            (_, Destination::Port(to)) => deliver::deliver(context, to, frame),
+            (_, Destination::Port(to)) => deliver::deliver(context, to, tag, frame),
             (_, Destination::Tunnel(tunnel)) => leave(context, tunnel, frame),
             (_, Destination::Everyone) => {
                 let targets = context.snapshot.segment(guest.segment).everyone_but(port);
@@ -66,7 +68,7 @@ fn part<F: Frame, S: Sink<F>>(
                     frame,
                     targets,
                     |context, target, frame| match target {
-                        Target::Port(to) => deliver::deliver(context, to, frame),
+                        Target::Port(to) => deliver::deliver(context, to, tag, frame),
                         Target::Tunnel(tunnel) => leave(context, tunnel, frame),
                     },
                 );

@@ -4,6 +4,7 @@ use crate::batch::Batch;
 use crate::context::Context;
 use crate::frame::Frame;
 use crate::ids::PortId;
+use crate::qos::Tag;
 use crate::sink::Sink;
 use crate::stages::check_policy::{self, Opener};
 use crate::stages::forward::Destination;
@@ -30,7 +31,7 @@ pub fn worker_to_vm<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, batch
                 let tenant = account::tenant_of(context, batch.segments[i]);
                 account::dropped(context, port, tenant, reason, frame);
             }
-            _ => context.sink.transmit(port, frame),
+            _ => context.to_guest(port, Tag { tos: batch.headers[i].tos, ..batch.tags[i] }, frame),
         }
     }
 }

@@ -224,12 +224,13 @@ impl Observation<'_> {
     }
 }
 
-/// Packets that wait for a neighbour or in a ring between workers.
+/// Packets that wait for a neighbour, for their turn to leave, or in a ring between workers.
 ///
 /// `None` when the workers were asked at such moments that more were taken from a ring than had been put into it.
 pub fn held(workers: &[Standing]) -> Option<u64> {
-    let waiting: u64 =
-        workers.iter().flat_map(|worker| &worker.neighbors).map(|neighbor| neighbor.held).sum();
+    let for_neighbors =
+        |worker: &Standing| worker.neighbors.iter().map(|neighbor| neighbor.held).sum::<u64>();
+    let waiting: u64 = workers.iter().map(|worker| for_neighbors(worker) + worker.work.waiting).sum();
     let given: u64 = workers.iter().map(|worker| worker.work.handed_over).sum();
     let taken: u64 = workers.iter().map(|worker| worker.work.received_over).sum();
     Some(waiting + given.checked_sub(taken)?)

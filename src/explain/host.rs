@@ -11,8 +11,8 @@ use weft_pipelines::stages::forward::Destination;
 use weft_pipelines::stages::identify::Part;
 use weft_pipelines::stages::parse::{Headers, Network};
 use weft_pipelines::{
-    Batch, Epoch, Frame, Handed, Plane, PortId, Reason, SegmentId, Sink, Snapshot, TestFrame, Tick, TunnelId,
-    Verdict, Witness, WorkerId,
+    Batch, Burst, Epoch, Frame, Handed, Plane, PortId, Reason, SegmentId, Sink, Snapshot, TestFrame, Tick,
+    TunnelId, Verdict, Witness, WorkerId,
 };
 
 use crate::config::checked::{Fabric, HostIndex};
@@ -94,6 +94,7 @@ impl Switch {
         let before = self.drops();
         let frame = TestFrame::new(frame);
         self.plane.from_port(&self.snapshot, port, NOW, &mut leaving, |burst| burst.push(frame));
+        self.plane.flush(&self.snapshot, NOW, &mut leaving);
         let glimpses: Vec<Glimpse> = self.seen.try_iter().collect();
         for glimpse in &glimpses {
             if let Outcome::Opened(decision) = glimpse.outcome
@@ -154,8 +155,8 @@ impl<F: Frame> Witness<F> for Eye {
 struct Leaving(Vec<(PortId, Vec<u8>)>);
 
 impl Sink<TestFrame> for Leaving {
-    fn transmit(&mut self, port: PortId, frame: TestFrame) {
-        self.0.push((port, frame.data().to_vec()));
+    fn send(&mut self, port: PortId, burst: &mut Burst<TestFrame>) {
+        self.0.extend(burst.drain(..).map(|frame| (port, frame.data().to_vec())));
     }
 
     fn hand_over(&mut self, worker: WorkerId, _: Handed<TestFrame>) {

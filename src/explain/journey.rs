@@ -129,6 +129,7 @@ impl<'a> Journey<'a> {
                     vni,
                     frame.len() as u16,
                     0,
+                    0,
                 );
                 self.across(host, [&headers[..], frame].concat())
             }

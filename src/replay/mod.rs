@@ -51,6 +51,8 @@ pub(crate) use underlay::{Assumed, uplink_mac};
 
 /// How long time runs on behind the last packet at most; what waits for a neighbour gives up long before.
 const RUN_ON: Duration = Duration::from_secs(60);
+/// The least that time goes on while something waits.
+const STEP: Duration = Duration::from_micros(1);
 
 /// What a port received.
 #[derive(Clone, Debug)]
@@ -202,7 +204,7 @@ impl Replay {
         let start = Tick(inputs.next_stamp().unwrap_or_default());
         let mut run = Run {
             plane: Plane::new(WorkerId(0), &compiled.snapshot, &Secret::from_seed(0)),
-            outputs: Outputs::new(&compiled.snapshot, names, open)?,
+            outputs: Outputs::new(names, open)?,
             assumed: (neighbors == NeighborMode::Assume).then(Assumed::default),
             start,
             now: start,
@@ -246,9 +248,9 @@ struct Run<'a, W: Write> {
 impl<W: Write> Run<'_, W> {
     /// Lets time pass until `then`, with all that is due on the way.
     fn pass_until(&mut self, then: Tick) {
-        while self.plane.neighbors.due() <= then {
-            self.enter(self.plane.neighbors.due());
-            self.plane.tick(&self.compiled.snapshot, self.now, &mut self.outputs);
+        while self.due() <= then {
+            self.enter(self.due().max(self.now + STEP).min(then));
+            self.work();
         }
         self.enter(then);
     }
@@ -264,17 +266,29 @@ impl<W: Write> Run<'_, W> {
             .from_port(snapshot, arrival.port, self.now, &mut self.outputs, |burst| burst.push(frame));
         self.packets += count as u64;
         // Ends more sessions that are over than a packet opens, so that none of them fills the table.
+        self.work();
+    }
+
+    /// Does what is due.
+    fn work(&mut self) {
+        let snapshot = &self.compiled.snapshot;
         self.plane.tick(snapshot, self.now, &mut self.outputs);
+        self.plane.flush(snapshot, self.now, &mut self.outputs);
+    }
+
+    /// When something is due.
+    fn due(&self) -> Tick {
+        self.plane.neighbors.due().min(self.plane.egress.due())
     }
 
     /// Lets time run on until nothing waits.
     fn settle(&mut self) {
         let limit = self.now + RUN_ON;
-        while self.plane.held() > 0 && self.plane.neighbors.due() <= limit {
-            self.pass_until(self.plane.neighbors.due());
+        while self.plane.held() > 0 && self.due() <= limit {
+            self.pass_until(self.due().max(self.now + STEP));
         }
         // Nothing waits that long; if it did, it would not be forgotten.
-        self.plane.stop(&self.compiled.snapshot, &mut self.outputs);
+        self.plane.stop(&self.compiled.snapshot, self.now, &mut self.outputs);
     }
 
     /// Enters a moment, unless it is past.
@@ -286,8 +300,7 @@ impl<W: Write> Run<'_, W> {
     fn report(&self) -> Report {
         let Compiled { snapshot, labels, .. } = self.compiled;
         let neighbors = &self.plane.neighbors;
-        let mut counters = self.plane.counters.clone();
-        counters.merge(&self.outputs.counters);
+        let counters = self.plane.counters.clone();
         let neighbor = |hop| Neighbor {
             state: neighbors.state(hop, self.now),
             mac: neighbors.mac(hop),
@@ -296,7 +309,12 @@ impl<W: Write> Run<'_, W> {
         let standing = Standing {
             asked: 0,
             counters,
-            work: Work { packets: self.packets, epoch: snapshot.epoch.0, ..Work::default() },
+            work: Work {
+                packets: self.packets,
+                epoch: snapshot.epoch.0,
+                waiting: self.plane.egress.held(),
+                ..Work::default()
+            },
             neighbors: (0..snapshot.hops.len()).map(|hop| neighbor(HopId(hop as u16))).collect(),
         };
         let observation = Observation {

@@ -6,9 +6,8 @@ use std::time::Duration;
 use pcap_file::pcap::{PcapHeader, PcapPacket, PcapWriter};
 use pcap_file::{DataLink, Endianness, PcapError, TsResolution};
 use thiserror::Error;
-use weft_pipelines::counters::Sizes;
 use weft_pipelines::sink::Decided;
-use weft_pipelines::{Counters, Frame, Handed, PortId, Sink, Snapshot, TestFrame, Tick, WorkerId};
+use weft_pipelines::{Burst, Frame, Handed, PortId, Sink, TestFrame, Tick, WorkerId};
 
 use super::decisions::Decisions;
 use super::recording::{LATEST, MAX_PACKET};
@@ -36,8 +35,6 @@ pub struct OutputError {
 pub(super) struct Outputs<W: Write> {
     /// The virtual time that is written.
     pub(super) now: Tick,
-    /// What was sent.
-    pub(super) counters: Counters,
     /// What policy decided, if that is wanted.
     pub(super) decisions: Option<Decisions>,
     /// By port.
@@ -49,7 +46,6 @@ pub(super) struct Outputs<W: Write> {
 impl<W: Write> Outputs<W> {
     /// A pcap for each of the ports `names`, where `open` says.
     pub(super) fn new(
-        snapshot: &Snapshot,
         names: impl Iterator<Item = String>,
         mut open: impl FnMut(&str) -> io::Result<W>,
     ) -> Result<Self, OutputError> {
@@ -62,8 +58,7 @@ impl<W: Write> Outputs<W> {
                 Err(source) => return Err(OutputError { port, source }),
             }
         }
-        let counters = Counters::new(Sizes { ports: snapshot.ports.len(), ..Sizes::default() });
-        Ok(Self { now: Tick(0), counters, decisions: None, pcaps, failed: None })
+        Ok(Self { now: Tick(0), decisions: None, pcaps, failed: None })
     }
 
     /// What went wrong since the last time, if anything.
@@ -104,14 +99,15 @@ fn why(error: PcapError) -> io::Error {
 }
 
 impl<W: Write> Sink<TestFrame> for Outputs<W> {
-    fn transmit(&mut self, port: PortId, frame: TestFrame) {
-        let data = frame.data();
-        self.counters.port(port).tx.add(data.len());
-        let Some((name, pcap)) = self.pcaps.get_mut(port.index()) else { return };
+    fn send(&mut self, port: PortId, burst: &mut Burst<TestFrame>) {
+        let Some((name, pcap)) = self.pcaps.get_mut(port.index()) else { return burst.clear() };
         let stamp = Duration::from_nanos(self.now.0.min(LATEST));
-        let written = pcap.write_packet(&PcapPacket::new(stamp, data.len() as u32, data));
-        if let (Err(error), None) = (written, &self.failed) {
-            self.failed = Some(OutputError { port: name.clone(), source: why(error) });
+        for frame in burst.drain(..) {
+            let data = frame.data();
+            let written = pcap.write_packet(&PcapPacket::new(stamp, data.len() as u32, data));
+            if let (Err(error), None) = (written, &self.failed) {
+                self.failed = Some(OutputError { port: name.clone(), source: why(error) });
+            }
         }
     }
 

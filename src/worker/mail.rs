@@ -227,6 +227,8 @@ pub struct Work {
     pub handed_over: u64,
     /// Packets taken from other workers.
     pub received_over: u64,
+    /// Packets that wait for their turn to leave.
+    pub waiting: u64,
     /// How many times it slept.
     pub sleeps: u64,
     /// Decisions of policy that were not told for there were too many.

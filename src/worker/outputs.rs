@@ -1,4 +1,4 @@
-//! Where a worker's packets leave to: its own ports' send queues, and the rings to other workers.
+//! What is beyond a worker's packet logic: its own ports' send queues, and the rings to other workers.
 
 use std::sync::Arc;
 
@@ -42,26 +42,19 @@ pub fn rings<F>(workers: usize) -> Vec<(Outgoing<F>, Incoming<F>)> {
 /// A worker's sink.
 pub struct Outputs<F> {
     /// By port; `None` where another worker owns it.
-    ports: Vec<Option<Output<F>>>,
-    /// Ports with pending frames.
-    pending: Vec<PortId>,
+    ports: Vec<Option<Box<dyn Transmit<F>>>>,
     /// By worker; `None` for itself.
     rings: Vec<Option<Ring<F>>>,
     /// The configuration: whose ports they are.
     snapshot: Arc<Snapshot>,
     pool: Box<dyn Pool<F>>,
     trash: Burst<F>,
-    /// What was sent, and what was dropped on the way out.
+    /// What was dropped on the way to other workers.
     pub counters: Counters,
     /// Packets given to other workers.
     pub handed_over: u64,
     /// What policy decided.
     pub log: Log,
-}
-
-struct Output<F> {
-    queue: Box<dyn Transmit<F>>,
-    pending: Burst<F>,
 }
 
 struct Ring<F> {
@@ -77,12 +70,10 @@ impl<F: Frame> Outputs<F> {
         rings: Outgoing<F>,
         pool: Box<dyn Pool<F>>,
     ) -> Self {
-        let output = |queue| Output { queue, pending: Burst::new() };
         let ring = |producer| Ring { producer, pending: ArrayVec::new() };
         Self {
-            pending: Vec::with_capacity(queues.len()),
             counters: Counters::new(Sizes { tunnels: 0, rules: 0, ..snapshot.sizes() }),
-            ports: queues.into_iter().map(|queue| queue.map(output)).collect(),
+            ports: queues,
             rings: rings.into_iter().map(|producer| producer.map(ring)).collect(),
             snapshot,
             pool,
@@ -101,16 +92,13 @@ impl<F: Frame> Outputs<F> {
     pub fn open(&mut self, port: PortId, queue: Box<dyn Transmit<F>>) {
         if self.ports.len() <= port.index() {
             self.ports.resize_with(port.index() + 1, || None);
-            self.pending.reserve(self.ports.len());
         }
-        self.ports[port.index()] = Some(Output { queue, pending: Burst::new() });
+        self.ports[port.index()] = Some(queue);
     }
 
-    /// Gives the send queue of a port back, if it has it. What is pending for it is sent, or dropped by name.
+    /// Gives the send queue of a port back, if it has it.
     pub fn close(&mut self, port: PortId) -> Option<Box<dyn Transmit<F>>> {
-        self.flush_port(port);
-        self.pending.retain(|pending| *pending != port);
-        Some(self.ports.get_mut(port.index())?.take()?.queue)
+        self.ports.get_mut(port.index())?.take()
     }
 
     /// Takes up another configuration.
@@ -119,11 +107,8 @@ impl<F: Frame> Outputs<F> {
         self.snapshot = snapshot;
     }
 
-    /// Sends all that is pending: what is not accepted now is dropped and counted.
+    /// Hands over all that is pending: what there is no room for is dropped and counted.
     pub fn flush(&mut self) {
-        while let Some(port) = self.pending.pop() {
-            self.flush_port(port);
-        }
         for worker in 0..self.rings.len() {
             self.flush_ring(worker);
         }
@@ -135,8 +120,8 @@ impl<F: Frame> Outputs<F> {
     /// Drops a packet that was, or was to be, handed over.
     pub fn abandon(&mut self, handed: Handed<F>, reason: Reason) {
         let (port, frame) = match handed {
-            Handed::Deliver(port, frame) => (port, frame),
-            Handed::IntoTunnel(tunnel, frame) => {
+            Handed::Deliver(port, _, frame) => (port, frame),
+            Handed::IntoTunnel(tunnel, _, frame) => {
                 let known = self.snapshot.tunnels.get(tunnel.index());
                 let uplink = known.map(|tunnel| self.snapshot.hop(tunnel.hop).uplink);
                 // Of a tunnel that only another worker knows yet any uplink is as good.
@@ -151,28 +136,6 @@ impl<F: Frame> Outputs<F> {
     fn an_uplink(&self) -> PortId {
         let is_uplink = |port: &snapshot::Port| matches!(port.kind, PortKind::Uplink(_));
         PortId(self.snapshot.ports.iter().position(is_uplink).unwrap_or_default() as u16)
-    }
-
-    fn flush_port(&mut self, port: PortId) {
-        let Some(Some(output)) = self.ports.get_mut(port.index()) else { return };
-        let bytes = |burst: &Burst<F>| burst.iter().map(|frame| frame.data().len() as u64).sum::<u64>();
-        let (packets, before) = (output.pending.len(), bytes(&output.pending));
-        if packets == 0 {
-            return;
-        }
-        output.queue.transmit(&mut output.pending);
-        let left = output.pending.len();
-        let counters = self.counters.port(port);
-        counters.tx.packets += (packets - left) as u64;
-        counters.tx.bytes += before;
-        if left > 0 {
-            counters.tx.bytes -= bytes(&output.pending);
-            let reason = if output.queue.is_connected() { Reason::TxFull } else { Reason::PortDown };
-            for frame in &output.pending {
-                account::lost(&self.snapshot, &mut self.counters, port, reason, frame);
-            }
-            self.pool.recycle(&mut output.pending);
-        }
     }
 
     fn flush_ring(&mut self, worker: usize) {
@@ -191,19 +154,14 @@ impl<F: Frame> Outputs<F> {
 }
 
 impl<F: Frame> Sink<F> for Outputs<F> {
-    fn transmit(&mut self, port: PortId, frame: F) {
-        let Some(Some(output)) = self.ports.get_mut(port.index()) else {
-            // It was closed, and who sent this did not know yet.
-            return self.abandon(Handed::Deliver(port, frame), Reason::PortDown);
-        };
-        if output.pending.is_empty() {
-            self.pending.push(port);
+    fn send(&mut self, port: PortId, burst: &mut Burst<F>) {
+        if let Some(Some(queue)) = self.ports.get_mut(port.index()) {
+            queue.transmit(burst);
         }
-        output.pending.push(frame);
-        if output.pending.is_full() {
-            self.flush_port(port);
-            self.pending.retain(|pending| *pending != port);
-        }
+    }
+
+    fn is_connected(&self, port: PortId) -> bool {
+        matches!(self.ports.get(port.index()), Some(Some(queue)) if queue.is_connected())
     }
 
     fn hand_over(&mut self, worker: WorkerId, handed: Handed<F>) {

@@ -7,7 +7,7 @@ const PATIENCE: u32 = 256;
 /// The first doze.
 const SHORTEST: Duration = Duration::from_micros(20);
 /// The longest: what the first packet after a silence may wait.
-const LONGEST: Duration = Duration::from_micros(500);
+pub const LONGEST: Duration = Duration::from_micros(500);
 
 /// How a worker waits for packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

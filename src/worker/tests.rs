@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use weft_pipelines::counters::Traffic;
 use weft_pipelines::flow::{Secret, Sessions};
+use weft_pipelines::qos::Tag;
 use weft_pipelines::{Burst, Counters, Epoch, Handed, Mac, Snapshot, TestFrame};
 
 use super::*;
@@ -34,9 +35,9 @@ impl Wire {
 struct End(Wire);
 
 impl Receive<TestFrame> for End {
-    fn receive(&mut self, burst: &mut Burst<TestFrame>) {
+    fn receive(&mut self, burst: &mut Burst<TestFrame>, limit: usize) {
         let mut arriving = self.0.arriving.lock().unwrap();
-        let count = arriving.len().min(burst.remaining_capacity());
+        let count = arriving.len().min(burst.remaining_capacity()).min(limit);
         burst.extend(arriving.drain(..count));
     }
 }
@@ -157,7 +158,7 @@ fn assert_balanced(standing: &Standing) {
     let sum = |count: fn(&weft_pipelines::counters::PortCounters) -> u64| {
         counters.ports.iter().map(count).sum::<u64>()
     };
-    let held: u64 = neighbors.iter().map(|neighbor| neighbor.held).sum();
+    let held: u64 = neighbors.iter().map(|neighbor| neighbor.held).sum::<u64>() + work.waiting;
     assert_eq!(
         sum(|p| p.rx.packets) + counters.replicated + counters.originated + work.received_over,
         sum(|p| p.tx.packets) + sum(|p| p.drops.total()) + counters.consumed + held + work.handed_over,
@@ -269,26 +270,51 @@ fn everyone_gets_a_copy_whichever_worker_owns_the_port() {
 }
 
 #[test]
-fn what_a_port_does_not_accept_is_dropped_by_name() {
+fn what_a_port_does_not_accept_waits_and_is_dropped_by_name() {
     let host = Host::start(1);
     *host.wires[2].room.lock().unwrap() = 70;
-    (0..100).for_each(|number| host.send(1, 2, number));
-    let standings = host.end(100);
-    let port = &standings[0].counters.ports[2];
+    (0..2_000).for_each(|number| host.send(1, 2, number));
+    let wire = host.wires[2].clone();
+    let standings = host.end(2_000);
+    // In order, and what was there first.
+    assert_eq!(numbers(&wire), (0..70).collect::<Vec<_>>());
+    let (port, tenant) = (&standings[0].counters.ports[2], &standings[0].counters.tenants[0]);
     assert_eq!(port.tx, Traffic { packets: 70, bytes: 70 * 46 });
-    assert_eq!(port.drops.count(Reason::TxFull), 30);
-    assert_eq!(standings[0].counters.tenants[0].drops.count(Reason::TxFull), 30);
+    let (full, stopping) = (port.drops.count(Reason::TxFull), port.drops.count(Reason::Stopping));
+    assert_eq!(full + stopping, 2_000 - 70);
+    assert!(full > 1_000 && stopping > 32, "{full} {stopping}");
+    assert_eq!(tenant.drops.count(Reason::TxFull), full);
+    assert_eq!(tenant.drops.count(Reason::Stopping), stopping);
+}
+
+#[test]
+fn what_waited_leaves_in_order_when_there_is_room() {
+    let host = Host::start(1);
+    *host.wires[2].room.lock().unwrap() = 7;
+    (0..200).for_each(|number| host.send(1, 2, number));
+    until("all to wait", || (host.standings()[0].work.waiting == 193).then_some(()));
+    *host.wires[2].room.lock().unwrap() = 100;
+    until("some to leave", || (host.wires[2].count() == 107).then_some(()));
+    // What comes now goes behind.
+    (200..300).for_each(|number| host.send(1, 2, number));
+    until("all to come", || (host.standings()[0].work.packets == 300).then_some(()));
+    *host.wires[2].room.lock().unwrap() = usize::MAX;
+    until("all to leave", || (host.wires[2].count() == 300).then_some(()));
+    let wire = host.wires[2].clone();
+    host.end(300);
+    assert_eq!(numbers(&wire), (0..300).collect::<Vec<_>>());
 }
 
 #[test]
 fn what_an_uplink_does_not_accept_is_its_tenant_s_loss() {
     let host = Host::start(2);
     *host.wires[0].room.lock().unwrap() = 10;
-    (0..50).for_each(|number| host.send(1, 4, number));
-    let standings = host.end(50);
+    (0..900).for_each(|number| host.send(1, 4, number));
+    let standings = host.end(900);
     let lost = |count: fn(&Counters) -> u64| standings.iter().map(|s| count(&s.counters)).sum::<u64>();
-    assert_eq!(lost(|counters| counters.ports[0].drops.count(Reason::TxFull)), 40);
-    assert_eq!(lost(|counters| counters.tenants[0].drops.count(Reason::TxFull)), 40);
+    assert_eq!(lost(|counters| counters.ports[0].drops.total()), 890);
+    assert_eq!(lost(|counters| counters.tenants[0].drops.total()), 890);
+    assert!(lost(|counters| counters.ports[0].drops.count(Reason::Stopping)) > 32);
 }
 
 #[test]
@@ -299,7 +325,8 @@ fn a_ring_that_is_full_drops_by_name() {
     let (outgoing, _incoming) = rings::<TestFrame>(2).remove(1);
     let queues = vec![None, Some(Box::new(End(wire)) as Box<dyn Transmit<_>>), None, None];
     let mut outputs = Outputs::new(snapshot, queues, outgoing, Box::new(Heap));
-    let handed = || weft_pipelines::Handed::Deliver(PortId(2), TestFrame::new(&frame(1, 2, 0)));
+    let handed =
+        || weft_pipelines::Handed::Deliver(PortId(2), Tag::default(), TestFrame::new(&frame(1, 2, 0)));
     for _ in 0..1_500 {
         weft_pipelines::Sink::hand_over(&mut outputs, WorkerId(0), handed());
     }

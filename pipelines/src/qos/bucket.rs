@@ -56,8 +56,11 @@ impl Bucket {
     /// Adds what the time since the last call brings; a clock that goes back brings nothing.
     #[inline]
     pub fn refill(&mut self, now: Tick) {
-        let elapsed = now.0.saturating_sub(self.at.0);
-        self.at = Tick(self.at.0.max(now.0));
+        if now <= self.at {
+            return;
+        }
+        let elapsed = now.0 - self.at.0;
+        self.at = now;
         // Neither a day's pause nor a terabit a second overflows: what is too much is as good as a full bucket.
         let brought = i64::try_from(elapsed.saturating_mul(self.rate)).unwrap_or(i64::MAX);
         self.tokens = self.tokens.saturating_add(brought).min(self.most);
@@ -77,6 +80,11 @@ impl Bucket {
             _ if self.tokens < 0 => 0,
             _ => self.tokens as u64 / BILLION as u64,
         }
+    }
+
+    /// What it owes, in billionths of units.
+    pub(super) const fn debt(&self) -> u64 {
+        if self.is_open() { 0 } else { self.tokens.unsigned_abs() }
     }
 
     /// Charges `units` that pass.

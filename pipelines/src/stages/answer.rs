@@ -32,7 +32,7 @@ pub fn answer<F: Frame, S: Sink<F>>(
         reply_to_echo(uplink, frame.data_mut())
     };
     match done {
-        Ok(Answer::Reply) => context.sink.transmit(port, frame),
+        Ok(Answer::Reply) => context.originate(port, frame),
         Ok(Answer::Nothing) => {
             context.counters.consumed += 1;
             context.sink.discard(frame);

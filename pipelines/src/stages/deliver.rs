@@ -3,15 +3,16 @@
 use crate::context::Context;
 use crate::frame::Frame;
 use crate::ids::PortId;
+use crate::qos::Tag;
 use crate::sink::{Handed, Sink};
 
-/// Sends `frame` by `port`.
-pub fn deliver<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, port: PortId, frame: F) {
+/// Sends `frame` to the guest of `port`.
+pub fn deliver<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, port: PortId, tag: Tag, frame: F) {
     let owner = context.snapshot.port(port).worker;
     if owner == context.worker {
-        context.sink.transmit(port, frame);
+        context.to_guest(port, tag, frame);
     } else {
-        context.sink.hand_over(owner, Handed::Deliver(port, frame));
+        context.sink.hand_over(owner, Handed::Deliver(port, tag, frame));
     }
 }
 

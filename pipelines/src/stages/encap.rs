@@ -3,13 +3,24 @@
 use crate::batch::Batch;
 use crate::frame::Frame;
 use crate::overlay::template;
+use crate::qos::{Classes, Dscp};
 use crate::snapshot::Snapshot;
+use crate::stages::parse::Headers;
 use crate::verdict::Reason;
+use crate::wire::tos::ECN;
 
 /// Encapsulates every passing frame for its tunnel; only the outer destination MAC stays to be filled in.
-pub fn encap<F: Frame>(batch: &mut Batch<F>, snapshot: &Snapshot) {
+///
+/// The outer ECN is the inner's (RFC 6040, section 4.1); the outer DSCP is the inner's or the traffic class's, of the
+/// `classes` that the sender has (RFC 2983).
+pub fn encap<F: Frame>(batch: &mut Batch<F>, snapshot: &Snapshot, classes: &Classes) {
     for i in batch.passing() {
-        let (vni, hash) = (snapshot.segment(batch.segments[i]).vni, batch.headers[i].hash);
+        let Headers { tos, hash, .. } = batch.headers[i];
+        let tos = match snapshot.qos.dscp {
+            Dscp::Uniform => tos,
+            Dscp::Pipe => classes.outer[classes.of(tos).index()] << 2 | tos & ECN,
+        };
+        let vni = snapshot.segment(batch.segments[i]).vni;
         let tunnel = snapshot.tunnel(batch.tunnels[i]);
         let frame = batch.frame_mut(i);
         let inner = frame.data().len();
@@ -18,7 +29,7 @@ pub fn encap<F: Frame>(batch: &mut Batch<F>, snapshot: &Snapshot) {
         } else if !frame.prepend(template::LEN) {
             batch.drop(i, Reason::NoHeadroom);
         } else if let Some(headers) = frame.data_mut().first_chunk_mut() {
-            tunnel.template.write(headers, vni, inner as u16, hash);
+            tunnel.template.write(headers, vni, inner as u16, tos, hash);
         }
     }
 }

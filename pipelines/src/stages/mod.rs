@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod answer;
+pub mod carry_marks;
 pub mod check_policy;
 pub mod decap;
 pub mod deliver;
@@ -10,6 +11,7 @@ pub mod follow;
 pub mod forward;
 pub mod identify;
 pub mod lookup_flow;
+pub mod meter;
 pub mod parse;
 pub mod replicate;
 pub mod resolve;

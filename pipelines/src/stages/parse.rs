@@ -17,6 +17,8 @@ pub struct Headers {
     pub protocol: u8,
     /// Whether the packet is whole.
     pub fragment: Fragment,
+    /// DSCP and ECN: IPv4's TOS, IPv6's traffic class; 0 in ARP.
+    pub tos: u8,
     /// Where the transport header starts, in bytes from the start of the frame.
     pub transport: u16,
     /// A hash of the conversation, the same in both directions.
@@ -98,6 +100,7 @@ fn read_ipv4(packet: &[u8], lane: &mut Headers) -> Result<(), Reason> {
         network: Network::Ipv4,
         protocol: ip.protocol(),
         fragment,
+        tos: ip.tos(),
         transport: (ethernet::LEN + ip.header_len()) as u16,
         hash: hash::symmetric(ends.0, ends.1, ip.protocol()),
     };
@@ -123,6 +126,7 @@ fn read_ipv6(packet: &[u8], lane: &mut Headers) -> Result<(), Reason> {
         network: Network::Ipv6,
         protocol: upper.protocol,
         fragment,
+        tos: ip.traffic_class(),
         transport: (ethernet::LEN + ipv6::LEN + extensions) as u16,
         hash: hash::symmetric(ends.0, ends.1, upper.protocol),
     };

@@ -3,7 +3,8 @@
 use crate::context::Context;
 use crate::frame::Frame;
 use crate::ids::{HopId, PortId, TunnelId};
-use crate::overlay::neighbor::{Ask, Resolution};
+use crate::overlay::neighbor::Ask;
+use crate::qos::Tag;
 use crate::sink::{Handed, Sink};
 use crate::stages::account;
 use crate::verdict::Reason;
@@ -12,21 +13,36 @@ use crate::wire::arp::{self, Operation};
 use crate::wire::ethernet::{self, EtherType};
 
 /// Sends `frame`, encapsulated for `tunnel`, to the tunnel's next hop, through the worker that owns the uplink.
-pub fn resolve<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, tunnel: TunnelId, frame: F) {
+pub fn resolve<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, tunnel: TunnelId, tag: Tag, frame: F) {
     let hop = context.snapshot.tunnel(tunnel).hop;
     let uplink = context.snapshot.hop(hop).uplink;
     let owner = context.snapshot.port(uplink).worker;
     if owner != context.worker {
-        return context.sink.hand_over(owner, Handed::IntoTunnel(tunnel, frame));
+        return context.sink.hand_over(owner, Handed::IntoTunnel(tunnel, tag, frame));
     }
-    let (resolution, question) = context.neighbors.resolve(hop, tunnel, frame, context.now);
-    match resolution {
-        Resolution::Send(frame, mac) => send(context, uplink, mac, frame),
-        Resolution::Held => {}
-        Resolution::Full(frame) => {
-            account::lost(context.snapshot, context.counters, uplink, Reason::NeighborQueueFull, &frame);
-            context.sink.discard(frame);
+    if let Some((mac, confirm)) = context.neighbors.find(hop, context.now) {
+        send(context, uplink, mac, tag, frame);
+        if confirm && let Some(question) = context.neighbors.confirm(hop, context.now) {
+            ask(context, question);
         }
+    } else {
+        hold(context, uplink, hop, tag, frame);
+    }
+}
+
+/// Keeps a packet for a hop that has to be asked first.
+#[inline(never)]
+fn hold<F: Frame, S: Sink<F>>(
+    context: &mut Context<'_, F, S>,
+    uplink: PortId,
+    hop: HopId,
+    tag: Tag,
+    frame: F,
+) {
+    let (held, question) = context.neighbors.hold(hop, (tag, frame), context.now);
+    if let Err((_, frame)) = held {
+        account::lost(context.snapshot, context.counters, uplink, Reason::NeighborQueueFull, &frame);
+        context.sink.discard(frame);
     }
     if let Some(question) = question {
         ask(context, question);
@@ -36,9 +52,9 @@ pub fn resolve<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, tunnel: Tu
 /// Takes what is learnt of `hop`, and sends what waited for it.
 pub fn learn<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, hop: HopId, mac: Mac) {
     let uplink = context.snapshot.hop(hop).uplink;
-    for (_, frame) in context.neighbors.learn(hop, mac, context.now) {
+    for (tag, frame) in context.neighbors.learn(hop, mac, context.now) {
         // A static hop has nothing waiting, so the MAC is the one that was learnt.
-        send(context, uplink, mac, frame);
+        send(context, uplink, mac, tag, frame);
     }
 }
 
@@ -60,14 +76,21 @@ pub fn ask<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, question: Ask)
         arp::write(packet, Operation::Request, (uplink.mac, hop.source), (Mac::ZERO, hop.ip));
     }
     context.counters.originated += 1;
-    context.sink.transmit(hop.uplink, frame);
+    context.originate(hop.uplink, frame);
 }
 
-fn send<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, uplink: PortId, mac: Mac, mut frame: F) {
+#[inline]
+fn send<F: Frame, S: Sink<F>>(
+    context: &mut Context<'_, F, S>,
+    uplink: PortId,
+    mac: Mac,
+    tag: Tag,
+    mut frame: F,
+) {
     if let Some(destination) = frame.data_mut().first_chunk_mut::<6>() {
         *destination = mac.0;
     }
-    context.sink.transmit(uplink, frame);
+    context.to_fabric(uplink, tag, frame);
 }
 
 #[cfg(test)]

@@ -28,9 +28,8 @@ pub struct Bed {
     /// Whether received packets lie in one buffer.
     pub linear: bool,
     now: Tick,
-    sinks: Vec<TestSink>,
-    /// Sent so far, by port.
-    sent: Vec<u64>,
+    /// By worker.
+    pub sinks: Vec<TestSink>,
     /// Handed over so far.
     handed: u64,
 }
@@ -49,7 +48,6 @@ impl Bed {
                 .map(|n| Plane::new(WorkerId(n), &snapshot, &Secret::from_seed(u64::from(n))))
                 .collect(),
             sinks: workers.map(|_| TestSink::new(&pool)).collect(),
-            sent: vec![0; snapshot.ports.len()],
             handed: 0,
             now: Tick(0),
             headroom: TestFrame::HEADROOM,
@@ -107,8 +105,9 @@ impl Bed {
 
     /// Takes up another configuration.
     pub fn adopt(&mut self, snapshot: Snapshot) {
-        self.planes.iter_mut().for_each(|plane| plane.adopt(&snapshot, self.now));
-        self.sent.resize(snapshot.ports.len().max(self.sent.len()), 0);
+        for (plane, sink) in self.planes.iter_mut().zip(&mut self.sinks) {
+            plane.adopt(&self.snapshot, &snapshot, self.now, sink);
+        }
         self.snapshot = snapshot;
     }
 
@@ -127,19 +126,15 @@ impl Bed {
     /// Stops the switch.
     pub fn stop(&mut self) -> Sent {
         for (plane, sink) in self.planes.iter_mut().zip(&mut self.sinks) {
-            plane.stop(&self.snapshot, sink);
+            plane.stop(&self.snapshot, self.now, sink);
         }
         self.settle()
     }
 
-    /// What all workers counted, with what was sent.
+    /// What all workers counted.
     pub fn counters(&self) -> Counters {
-        let snapshot = &self.snapshot;
-        let mut all = Counters::new(snapshot.sizes());
+        let mut all = Counters::new(self.snapshot.sizes());
         self.planes.iter().for_each(|plane| all.merge(&plane.counters));
-        for (port, sent) in all.ports.iter_mut().zip(&self.sent) {
-            port.tx.packets += sent;
-        }
         all
     }
 
@@ -148,7 +143,7 @@ impl Bed {
         self.counters().ports[port.index()].drops.count(reason)
     }
 
-    /// Packets that wait for a neighbour.
+    /// Packets that wait: for a neighbour, or for their turn to leave.
     pub fn held(&self) -> u64 {
         self.planes.iter().map(Plane::held).sum()
     }
@@ -163,14 +158,14 @@ impl Bed {
         let mut sent = Vec::new();
         loop {
             let mut rings = Vec::new();
-            for (n, sink) in self.sinks.iter_mut().enumerate() {
+            for (n, (plane, sink)) in self.planes.iter_mut().zip(&mut self.sinks).enumerate() {
+                plane.flush(&self.snapshot, self.now, sink);
                 for (port, frame) in sink.sent.drain(..) {
                     assert_eq!(
                         self.snapshot.port(port).worker.index(),
                         n,
                         "sent by a port of another worker"
                     );
-                    self.sent[port.index()] += 1;
                     sent.push((port, frame.data().to_vec()));
                 }
                 rings.append(&mut sink.handed);

@@ -224,3 +224,18 @@ fn seal(ends: Ends, protocol: u8, message: &mut [u8], field: usize) {
     let sum = if sum == 0 && protocol == protocol::UDP { 0xffff } else { sum };
     message[field..field + 2].copy_from_slice(&sum.to_be_bytes());
 }
+
+/// Writes the traffic class octet (IPv4's TOS) of an untagged IP packet's frame.
+pub fn set_tos(frame: &mut [u8], tos: u8) {
+    let ip = &mut frame[14..];
+    if ip[0] >> 4 == 6 {
+        ip[0] = 0x60 | tos >> 4;
+        ip[1] = tos << 4 | (ip[1] & 0x0f);
+        return;
+    }
+    ip[1] = tos;
+    ip[10..12].fill(0);
+    let len = usize::from(ip[0] & 0x0f) * 4;
+    let sum = checksum::fold(checksum::sum(&ip[..len]));
+    ip[10..12].copy_from_slice(&sum.to_be_bytes());
+}

@@ -3,6 +3,7 @@
 use core::cell::Cell;
 use std::rc::Rc;
 
+use crate::batch::Burst;
 use crate::frame::{Frame, TestFrame};
 use crate::ids::{PortId, WorkerId};
 use crate::sink::{Handed, Sink};
@@ -104,19 +105,39 @@ pub struct TestSink {
     pub handed: Vec<(WorkerId, Handed<PoolFrame>)>,
     /// How many packets came back as accounted for.
     pub discarded: u64,
+    /// Ports that take only so many more frames.
+    pub room: Vec<(PortId, usize)>,
+    /// Ports at whose other end is nobody.
+    pub unplugged: Vec<PortId>,
     pool: Pool,
 }
 
 impl TestSink {
     /// A sink whose buffers are of `pool`.
     pub fn new(pool: &Pool) -> Self {
-        Self { sent: Vec::new(), handed: Vec::new(), discarded: 0, pool: pool.clone() }
+        Self {
+            sent: Vec::new(),
+            handed: Vec::new(),
+            discarded: 0,
+            room: Vec::new(),
+            unplugged: Vec::new(),
+            pool: pool.clone(),
+        }
     }
 }
 
 impl Sink<PoolFrame> for TestSink {
-    fn transmit(&mut self, port: PortId, frame: PoolFrame) {
-        self.sent.push((port, frame));
+    fn send(&mut self, port: PortId, burst: &mut Burst<PoolFrame>) {
+        let room = self.room.iter_mut().find(|(of, _)| *of == port).map(|(_, room)| room);
+        let taken = room.as_ref().map_or(usize::MAX, |room| **room).min(burst.len());
+        if let Some(room) = room {
+            *room -= taken;
+        }
+        self.sent.extend(burst.drain(..taken).map(|frame| (port, frame)));
+    }
+
+    fn is_connected(&self, port: PortId) -> bool {
+        !self.unplugged.contains(&port)
     }
 
     fn hand_over(&mut self, worker: WorkerId, handed: Handed<PoolFrame>) {

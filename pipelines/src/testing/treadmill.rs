@@ -136,15 +136,17 @@ impl Belts {
 }
 
 impl Sink<FixedFrame> for Belts {
-    fn transmit(&mut self, _: PortId, frame: FixedFrame) {
-        let belt = self.of(&frame);
-        belt.sent += 1;
-        belt.put_back(frame);
+    fn send(&mut self, _: PortId, burst: &mut Burst<FixedFrame>) {
+        for frame in burst.drain(..) {
+            let belt = self.of(&frame);
+            belt.sent += 1;
+            belt.put_back(frame);
+        }
     }
 
     fn hand_over(&mut self, _: WorkerId, handed: Handed<FixedFrame>) {
         match handed {
-            Handed::Deliver(_, frame) | Handed::IntoTunnel(_, frame) => self.discard(frame),
+            Handed::Deliver(.., frame) | Handed::IntoTunnel(.., frame) => self.discard(frame),
         }
     }
 
@@ -203,13 +205,17 @@ impl Treadmill {
         self.belts.0[belt].fill(&mut burst);
         burst.iter_mut().for_each(|frame| dress(frame.data_mut()));
         let (port, now) = (self.ports[belt], self.now);
-        self.plane.from_port(&self.snapshot, port, now, &mut self.belts, |frames| *frames = burst)
+        let packets =
+            self.plane.from_port(&self.snapshot, port, now, &mut self.belts, |frames| *frames = burst);
+        self.plane.flush(&self.snapshot, now, &mut self.belts);
+        packets
     }
 
     /// Lets time pass, with what is due then.
     pub fn wait(&mut self, time: Duration) {
         self.now = self.now + time;
         self.plane.tick(&self.snapshot, self.now, &mut self.belts);
+        self.plane.flush(&self.snapshot, self.now, &mut self.belts);
     }
 
     /// How many packets of a belt were sent.

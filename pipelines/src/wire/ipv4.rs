@@ -37,6 +37,11 @@ impl<'a> Ipv4<'a> {
         (self.0[0] & 0xf) as usize * 4
     }
 
+    /// DSCP and ECN.
+    pub const fn tos(self) -> u8 {
+        self.0[1]
+    }
+
     /// Bytes of header and payload.
     pub const fn total_len(self) -> usize {
         u16::from_be_bytes([self.0[2], self.0[3]]) as usize

@@ -59,6 +59,11 @@ impl<'a> Ipv6<'a> {
         if header[0] >> 4 == 6 { Ok((Self(header), rest)) } else { Err(Malformed) }
     }
 
+    /// DSCP and ECN.
+    pub const fn traffic_class(self) -> u8 {
+        self.0[0] << 4 | self.0[1] >> 4
+    }
+
     /// Bytes behind the fixed header.
     pub const fn payload_len(self) -> usize {
         u16::from_be_bytes([self.0[4], self.0[5]]) as usize

@@ -14,6 +14,7 @@ mod mac;
 pub mod quoted;
 pub mod sctp;
 pub mod tcp;
+pub mod tos;
 pub mod udp;
 pub mod vlan;
 mod vni;

@@ -2,6 +2,7 @@
 
 use weft_pipelines::counters::RuleCounters;
 use weft_pipelines::flow::State;
+use weft_pipelines::qos::Tag;
 
 use super::*;
 
@@ -141,7 +142,7 @@ fn what_is_handed_over_between_two_configurations_is_dropped_by_name() {
     let sizes = next.snapshot.sizes();
     let (new_port, new_tunnel) = (PortId(4), weft_pipelines::TunnelId(1));
     assert_eq!((sizes.ports, sizes.tunnels), (5, 2));
-    let deliver = |port| Handed::Deliver(port, TestFrame::new(&frame(1, 2, 0)));
+    let deliver = |port| Handed::Deliver(port, Tag::default(), TestFrame::new(&frame(1, 2, 0)));
     let taken = |count: u64| {
         until("what was handed over", || {
             post(&mailbox, Mail::Report(Box::new(Standing::new(&next.snapshot))));
@@ -156,7 +157,9 @@ fn what_is_handed_over_between_two_configurations_is_dropped_by_name() {
     // Ahead: things that the first does not know yet.
     post(&mailbox, Mail::Prepare(Box::new(Preparation { sizes, ports: Vec::new() })));
     assert!(ring.push(deliver(new_port)).is_ok());
-    assert!(ring.push(Handed::IntoTunnel(new_tunnel, TestFrame::new(&frame(1, 4, 0)))).is_ok());
+    assert!(
+        ring.push(Handed::IntoTunnel(new_tunnel, Tag::default(), TestFrame::new(&frame(1, 4, 0)))).is_ok()
+    );
     assert!(ring.push(deliver(PortId(2))).is_ok());
     until("the letter", || mailbox.reply());
     taken(3);

@@ -1,0 +1,454 @@
+//! One level of the tree: nodes with their bounds, whose turn it is among siblings, and who waits for a bound to open.
+//!
+//! A node that wants to send is in turn while its gate is open, and in the wheel else. Those in turn form a ring, which
+//! is served by deficit round robin with surplus (Shreedhar and Varghese 1995; the surplus of Floyd and Jacobson 1995):
+//! a node is served while its deficit is positive, so that no packet's size need be known before it leaves. Those of
+//! them that are within their assured rate are in a second ring, which is served first; they keep their place in the
+//! first one meanwhile, so that what is assured takes nothing from their share of the rest.
+
+use std::sync::Arc;
+
+use super::list::{self, ASSURED, Links, NIL, TURN};
+use super::wheel::Wheel;
+use crate::ids::Tick;
+use crate::qos::{Bucket, Credit, Gate, Pool, Pools, Share};
+
+/// What the smallest weight may send in a round, in bytes: an Ethernet frame with all that it costs.
+pub(super) const FRAME: u32 = 1538;
+/// Frames that the largest weight may send in a round, unless others wait too long for theirs then: 24 kB.
+const FRAMES: u32 = 16;
+/// Rounds at most that the smallest weight waits for its frame.
+const PARTS: u32 = 8;
+/// How many siblings are looked at for one packet. Only packets far larger than a frame need many: the one that comes
+/// last is then served out of turn, and pays in later rounds.
+const VISITS: usize = 64;
+
+/// Its output has no room.
+pub(super) const STALLED: u8 = 1;
+/// It has not been set up.
+pub(super) const UNKNOWN: u8 = 2;
+/// Why a node is out of turn whatever its bounds.
+const OUT: u8 = STALLED | UNKNOWN;
+/// Its bits are bound.
+const BITS: u8 = 4;
+/// Its packets are.
+const PACKETS: u8 = 8;
+/// It is promised a rate.
+const PROMISED: u8 = 16;
+
+/// The bounds of a node. Two cache lines, of which the processor brings in both.
+#[derive(Debug)]
+#[repr(C, align(128))]
+pub(super) struct Node {
+    /// By bit: why it is out of turn, and which of its bounds there are. The others are not touched.
+    pub(super) state: u8,
+    /// Of a leaf, its queues that are not empty, by bit.
+    pub(super) busy: u8,
+    /// Of a leaf, its group.
+    pub(super) parent: u16,
+    /// As [`Links::deficit`], among the assured.
+    deficit: i32,
+    /// What it may send at most.
+    gate: Gate,
+    /// What it may send first; unbound where nothing is assured.
+    assured: Credit,
+}
+
+impl Node {
+    fn new() -> Self {
+        let (gate, assured) = Default::default();
+        Self { gate, assured, deficit: 0, parent: 0, busy: 0, state: UNKNOWN }
+    }
+
+    /// Whether it is out of turn whatever its bounds.
+    #[inline]
+    pub(super) const fn is_out(&self) -> bool {
+        self.state & OUT != 0
+    }
+
+    /// Whether it has a bound.
+    #[inline]
+    pub(super) const fn is_bound(&self) -> bool {
+        self.state & (BITS | PACKETS) != 0
+    }
+
+    /// Brings it up to `now`. Returns whether its gate is open.
+    #[inline(always)]
+    pub(super) fn refill(&mut self, now: Tick) -> bool {
+        if self.state & PROMISED != 0 {
+            self.assured.refill(now);
+        }
+        let bits = self.state & BITS == 0 || self.gate.bits.refill(now);
+        let packets = self.state & PACKETS == 0 || self.gate.packets.refill(now);
+        bits && packets
+    }
+
+    /// Whether it is within its assured rate.
+    #[inline]
+    pub(super) const fn is_assured(&self) -> bool {
+        self.state & PROMISED != 0 && self.assured.is_open()
+    }
+
+    /// Whether it is promised a rate that it has used up.
+    #[inline]
+    const fn is_beyond(&self) -> bool {
+        self.state & PROMISED != 0 && !self.assured.is_open()
+    }
+
+    /// Charges a packet.
+    #[inline(always)]
+    pub(super) fn take(&mut self, assured: bool, cost: u32) {
+        let bits = u64::from(cost) * 8;
+        if assured {
+            self.assured.take(bits);
+        }
+        if self.state & BITS != 0 {
+            self.gate.bits.take(bits);
+        }
+        if self.state & PACKETS != 0 {
+            self.gate.packets.take(1);
+        }
+    }
+
+    /// Whether its gate is open, as of the last [`refill`](Self::refill).
+    #[inline]
+    const fn is_open(&self) -> bool {
+        (self.state & BITS == 0 || self.gate.bits.is_open())
+            && (self.state & PACKETS == 0 || self.gate.packets.is_open())
+    }
+
+    /// Notes which bounds there are.
+    fn note(&mut self) {
+        self.state &= OUT;
+        let bounds = [(&self.gate.bits, BITS), (&self.gate.packets, PACKETS), (&self.assured, PROMISED)];
+        self.state |= bounds.iter().map(|(credit, bit)| if credit.is_bound() { *bit } else { 0 }).sum::<u8>();
+    }
+}
+
+/// Siblings: what a parent knows of its children.
+#[derive(Clone, Debug)]
+pub(super) struct Siblings {
+    /// Those in turn.
+    turn: u32,
+    /// Those of them that go first.
+    assured: u32,
+    /// Bytes that a weight of one may send in a round, in 65536ths.
+    unit: u32,
+    /// The smallest weight, and how many have it.
+    least: (u16, u32),
+    /// The largest, likewise.
+    most: (u16, u32),
+}
+
+impl Siblings {
+    pub(super) const fn new() -> Self {
+        Self { turn: NIL, assured: NIL, unit: FRAME << 16, least: (u16::MAX, 0), most: (0, 0) }
+    }
+
+    /// Whether none is in turn.
+    #[inline]
+    pub(super) const fn is_idle(&self) -> bool {
+        self.turn == NIL
+    }
+
+    /// What this weight may send in a round, in bytes.
+    #[inline]
+    fn quantum(&self, weight: u16) -> i32 {
+        ((u64::from(weight) * u64::from(self.unit)) >> 16) as i32
+    }
+
+    /// One more has `weight`.
+    fn add(&mut self, weight: u16) {
+        let count = |(known, count): (u16, u32), beyond: bool| match known {
+            _ if beyond => (weight, 1),
+            known if known == weight => (known, count + 1),
+            known => (known, count),
+        };
+        self.least = count(self.least, weight < self.least.0);
+        self.most = count(self.most, weight > self.most.0);
+        self.set_unit();
+    }
+
+    /// One less has `weight`. Returns whether the extremes are to be found anew.
+    fn sub(&mut self, weight: u16) -> bool {
+        for extreme in [&mut self.least, &mut self.most] {
+            if extreme.0 == weight {
+                extreme.1 = extreme.1.saturating_sub(1);
+            }
+        }
+        self.least.1 == 0 || self.most.1 == 0
+    }
+
+    /// A round is a frame of the smallest weight, and a burst of the largest. Where the one is far from the other, the
+    /// smallest waits some rounds for its frame, lest the largest make all wait.
+    fn set_unit(&mut self) {
+        let unit = |bytes: u32, weight: u16| (bytes << 16) / u32::from(weight.max(1));
+        let (frame, part) = (unit(FRAME, self.least.0), unit(FRAME / PARTS, self.least.0));
+        self.unit = frame.min(unit(FRAME * FRAMES, self.most.0)).max(part);
+    }
+}
+
+/// A level.
+#[derive(Debug)]
+pub(super) struct Level {
+    pub(super) nodes: Vec<Node>,
+    links: Vec<Links>,
+    wheel: Wheel,
+}
+
+impl Level {
+    pub(super) fn new() -> Self {
+        Self { nodes: Vec::new(), links: Vec::new(), wheel: Wheel::new() }
+    }
+
+    /// One node more: its number is the next.
+    pub(super) fn grow(&mut self) {
+        self.nodes.push(Node::new());
+        self.links.push(Links::new());
+    }
+
+    /// Sets what `i` is promised and may take; what it has taken stays. Whether it is still in turn is to be seen:
+    /// [`place`](Self::place).
+    pub(super) fn set(&mut self, i: usize, share: &Share, pools: Option<&Pools>, now: Tick) {
+        let node = &mut self.nodes[i];
+        let renew = |credit: &mut Credit, rate, burst, pool: fn(&Pools) -> &Option<Arc<Pool>>| {
+            let old = std::mem::take(credit);
+            *credit = match pools.map(|pools| pool(pools).as_ref()) {
+                None => own(old, rate, burst, now),
+                Some(None) => Credit::default(),
+                Some(Some(pool)) => leased(old, pool),
+            };
+        };
+        let burst = share.burst.saturating_mul(8);
+        renew(&mut node.assured, share.rate, burst, |pools| &pools.assured);
+        renew(&mut node.gate.bits, share.ceil, burst, |pools| &pools.ceil);
+        renew(&mut node.gate.packets, share.pps, share.packet_burst, |pools| &pools.packets);
+        node.note();
+        node.refill(now);
+    }
+
+    /// Has `i` count among `siblings` with `weight`.
+    pub(super) fn join(&mut self, siblings: &mut Siblings, i: usize, weight: u16) {
+        let weight = weight.max(1);
+        self.links[i].weight = weight;
+        siblings.add(weight);
+    }
+
+    /// Has `i` count no more among `siblings`, which are all for which `is_sibling` is true.
+    pub(super) fn part(&mut self, siblings: &mut Siblings, i: usize, is_sibling: impl Fn(&Node) -> bool) {
+        if siblings.sub(self.links[i].weight) {
+            (siblings.least, siblings.most) = ((u16::MAX, 0), (0, 0));
+            for (n, links) in self.links.iter().enumerate() {
+                if n != i && is_sibling(&self.nodes[n]) {
+                    siblings.add(links.weight);
+                }
+            }
+        }
+    }
+
+    /// Puts `i`, which wants to send, where it belongs. Returns whether it is in turn.
+    pub(super) fn place(&mut self, siblings: &mut Siblings, i: usize, now: Tick) -> bool {
+        if !self.nodes[i].refill(now) {
+            self.close(siblings, i);
+            return false;
+        }
+        if !self.links[i].is_in::<TURN>() {
+            let links = &mut self.links[i];
+            // It comes last, so that whoever comes and goes has no more in a round than others.
+            let quantum = siblings.quantum(links.weight);
+            links.deficit = links.deficit.saturating_add(quantum).min(quantum);
+            list::push::<TURN>(&mut self.links, &mut siblings.turn, i as u32);
+        }
+        self.rank(siblings, i);
+        true
+    }
+
+    /// Takes `i` out of turn: it does not want to send, or may not.
+    pub(super) fn leave(&mut self, siblings: &mut Siblings, i: usize) {
+        if self.links[i].is_in::<TURN>() {
+            list::remove::<TURN>(&mut self.links, &mut siblings.turn, i as u32);
+        }
+        if self.links[i].is_in::<ASSURED>() {
+            list::remove::<ASSURED>(&mut self.links, &mut siblings.assured, i as u32);
+        }
+    }
+
+    /// Whose turn it is among `siblings`, and whether it is served as assured.
+    pub(super) fn pick(&mut self, siblings: &mut Siblings, now: Tick) -> Option<(usize, bool)> {
+        let mut visits = VISITS;
+        while siblings.assured != NIL {
+            let i = siblings.assured as usize;
+            // The gate or the bucket may have closed by what passed without waiting, or by other settings.
+            if !self.nodes[i].refill(now) {
+                self.close(siblings, i);
+            } else if !self.nodes[i].is_assured() {
+                self.rank(siblings, i);
+            } else if self.nodes[i].deficit > 0 || visits == 0 {
+                return Some((i, true));
+            } else {
+                visits -= 1;
+                self.rotate_assured(siblings, i);
+            }
+        }
+        while siblings.turn != NIL {
+            let i = siblings.turn as usize;
+            if self.links[i].deficit <= 0 && visits > 0 {
+                visits -= 1;
+                self.rotate(siblings, i);
+            } else if !self.nodes[i].refill(now) {
+                self.close(siblings, i);
+            } else if self.nodes[i].is_assured() {
+                self.rank(siblings, i);
+                return Some((i, true));
+            } else {
+                return Some((i, false));
+            }
+        }
+        None
+    }
+
+    /// Charges a packet of the one that was [picked](Self::pick), and puts it where it belongs then; `wants` is whether
+    /// it has more to send.
+    #[inline]
+    pub(super) fn charge(
+        &mut self,
+        siblings: &mut Siblings,
+        i: usize,
+        assured: bool,
+        cost: u32,
+        wants: bool,
+    ) {
+        let node = &mut self.nodes[i];
+        node.take(assured, cost);
+        let cost = cost.clamp(1, 1 << 24) as i32;
+        if assured {
+            node.deficit = node.deficit.saturating_sub(cost);
+            if node.deficit <= 0 {
+                self.rotate_assured(siblings, i);
+            }
+        } else {
+            self.links[i].deficit = self.links[i].deficit.saturating_sub(cost);
+            if self.links[i].deficit <= 0 {
+                self.rotate(siblings, i);
+            }
+        }
+        if !wants {
+            self.leave(siblings, i);
+        } else if !self.nodes[i].is_open() {
+            self.close(siblings, i);
+        } else if assured && !self.nodes[i].is_assured() {
+            self.rank(siblings, i);
+        }
+    }
+
+    /// Takes a node out of the wheel whose bound should be open by now; it is to be [placed](Self::place).
+    #[inline]
+    pub(super) fn pop(&mut self, now: Tick) -> Option<usize> {
+        if self.wheel.is_done(now) {
+            return None;
+        }
+        let (i, next) = self.wheel.pop(&mut self.links, now)?;
+        self.fetch(next as usize);
+        Some(i as usize)
+    }
+
+    /// Who is next, and who after that, as far as can be told.
+    #[inline]
+    pub(super) fn coming(&self, siblings: &Siblings) -> Option<[usize; 2]> {
+        let links = &self.links;
+        match (siblings.assured, siblings.turn) {
+            (NIL, NIL) => None,
+            (NIL, i) => Some([i as usize, list::next::<TURN>(links, i) as usize]),
+            (i, _) => Some([i as usize, list::next::<ASSURED>(links, i) as usize]),
+        }
+    }
+
+    /// Brings a node into the cache.
+    #[inline]
+    pub(super) fn fetch(&self, i: usize) {
+        if let (Some(node), Some(links)) = (self.nodes.get(i), self.links.get(i)) {
+            weft_prefetch::read(node);
+            weft_prefetch::read(&node.assured);
+            weft_prefetch::read(links);
+        }
+    }
+
+    /// Whether all have come out of the wheel that are due.
+    #[inline]
+    pub(super) const fn is_done(&self, now: Tick) -> bool {
+        self.wheel.is_done(now)
+    }
+
+    /// When the next one comes out of the wheel.
+    pub(super) fn due(&self) -> Option<Tick> {
+        self.wheel.due()
+    }
+
+    /// Among the assured or not, as of its last refill.
+    fn rank(&mut self, siblings: &mut Siblings, i: usize) {
+        let node = &self.nodes[i];
+        match (self.links[i].is_in::<ASSURED>(), node.is_assured()) {
+            (false, true) => list::push::<ASSURED>(&mut self.links, &mut siblings.assured, i as u32),
+            (true, false) => list::remove::<ASSURED>(&mut self.links, &mut siblings.assured, i as u32),
+            _ => {}
+        }
+        if node.is_beyond() {
+            self.wheel.insert(&mut self.links, i as u32, node.assured.opens());
+        }
+    }
+
+    /// Out of turn until its gate opens.
+    fn close(&mut self, siblings: &mut Siblings, i: usize) {
+        self.leave(siblings, i);
+        self.wheel.insert(&mut self.links, i as u32, self.nodes[i].gate.opens());
+    }
+
+    /// The next one's turn.
+    fn rotate(&mut self, siblings: &mut Siblings, i: usize) {
+        let next = list::next::<TURN>(&self.links, i as u32);
+        let links = &mut self.links[i];
+        let quantum = siblings.quantum(links.weight);
+        links.deficit = topped(links.deficit, quantum, next == i as u32);
+        siblings.turn = next;
+    }
+
+    /// The next one's turn among the assured: all of them have the same.
+    fn rotate_assured(&mut self, siblings: &mut Siblings, i: usize) {
+        let next = list::next::<ASSURED>(&self.links, i as u32);
+        let node = &mut self.nodes[i];
+        node.deficit = topped(node.deficit, FRAME as i32, next == i as u32);
+        siblings.assured = next;
+    }
+}
+
+/// What a node may send in its next round. One that is alone owes nobody.
+fn topped(deficit: i32, quantum: i32, alone: bool) -> i32 {
+    if alone { quantum } else { deficit.saturating_add(quantum) }
+}
+
+/// A bound of this worker's own, with the history of the one before.
+fn own(old: Credit, rate: u64, burst: u64, now: Tick) -> Credit {
+    Credit::Own(match old {
+        Credit::Own(bucket) => bucket.with(rate, burst, now),
+        Credit::Leased { tokens, .. } => {
+            let mut bucket = Bucket::new(rate, burst, now);
+            bucket.take(bucket.units().min(Bucket::MAX_BURST));
+            bucket.take(tokens.min(0).unsigned_abs() / 1_000_000_000);
+            bucket
+        }
+    })
+}
+
+/// A bound that is leased, with the history of the one before.
+fn leased(old: Credit, pool: &Arc<Pool>) -> Credit {
+    let tokens = match old {
+        Credit::Own(bucket) => -i64::try_from(bucket.debt()).unwrap_or(i64::MAX),
+        Credit::Leased { pool: before, tokens, next } if Arc::ptr_eq(&before, pool) => {
+            return Credit::Leased { pool: before, tokens, next };
+        }
+        Credit::Leased { tokens, .. } => {
+            tokens.min(i64::try_from(pool.lease()).unwrap_or(0).saturating_mul(1_000_000_000))
+        }
+    };
+    Credit::Leased { pool: pool.clone(), tokens, next: Tick(0) }
+}
