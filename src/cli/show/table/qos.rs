@@ -61,10 +61,10 @@ fn sent(rows: &[QosReport]) -> String {
     for QosReport { name, sent, .. } in rows {
         table.row([
             name.clone(),
-            sent.passed_packets.to_string(),
-            bytes(sent.passed_bytes),
-            sent.beyond_rate_packets.to_string(),
-            span(sent.held_back_ns),
+            measured(sent.passed_packets, sent.passed_packets.to_string()),
+            measured(sent.passed_packets, bytes(sent.passed_bytes)),
+            measured(sent.passed_packets, sent.beyond_rate_packets.to_string()),
+            measured(sent.held_back_ns, span(sent.held_back_ns)),
             sent.cycles.to_string(),
             share(sent.cycles, sent.worker_busy_cycles),
         ]);
@@ -88,9 +88,9 @@ fn queues(title: &str, rows: &[QosReport], of: fn(&QosReport) -> &QueueReport) -
         let waited = queue.mean_wait_ns();
         table.row([
             row.name.clone(),
-            queue.passed_packets.to_string(),
-            bytes(queue.passed_bytes),
-            queue.waited_packets.to_string(),
+            measured(queue.passed_packets, queue.passed_packets.to_string()),
+            measured(queue.passed_packets, bytes(queue.passed_bytes)),
+            measured(queue.passed_packets, queue.waited_packets.to_string()),
             or_dash(waited.map(span)),
             or_dash(waited.map(|_| span(queue.longest_wait_ns))),
             queue.marked_packets.to_string(),
@@ -98,6 +98,11 @@ fn queues(title: &str, rows: &[QosReport], of: fn(&QosReport) -> &QueueReport) -
         ]);
     }
     table.or("")
+}
+
+/// What is told of so many, or a dash if there were none: what nothing bounds is not measured.
+fn measured(count: u64, text: String) -> String {
+    if count == 0 { "-".to_owned() } else { text }
 }
 
 /// A time to three digits, as short as packets wait: `850ns`, `12.3us`, `4.81ms`, `3.2s`; from a minute on as any other.
@@ -108,8 +113,7 @@ fn span(ns: u64) -> String {
         format!("{value:.digits$}{unit}")
     };
     match ns {
-        0 => "0".to_owned(),
-        1..1_000 => format!("{ns}ns"),
+        0..1_000 => format!("{ns}ns"),
         1_000..999_500 => scaled(1_000, "us"),
         999_500..999_500_000 => scaled(1_000_000, "ms"),
         999_500_000..60_000_000_000 => scaled(1_000_000_000, "s"),
@@ -123,10 +127,10 @@ mod tests {
 
     #[test]
     fn waits_are_told_to_three_digits() {
-        let spans = [0, 999, 1_000, 12_345, 999_499, 999_500, 4_812_000, 250_000_000, 999_500_000];
+        let spans = [1, 999, 1_000, 12_345, 999_499, 999_500, 4_812_000, 250_000_000, 999_500_000];
         assert_eq!(
             spans.map(span),
-            ["0", "999ns", "1.00us", "12.3us", "999us", "1.00ms", "4.81ms", "250ms", "1.00s"]
+            ["1ns", "999ns", "1.00us", "12.3us", "999us", "1.00ms", "4.81ms", "250ms", "1.00s"]
         );
         assert_eq!((span(59_900_000_000), span(200_000_000_000)), ("59.9s".into(), "3m20s".into()));
     }
