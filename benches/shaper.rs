@@ -84,7 +84,7 @@ impl Bed {
     fn new(leaves: usize, root: u64, share: Share) -> Self {
         let settings = Settings { backlog: 1 << 17, queue: 1 << 16, ..Settings::default() };
         let (mut shaper, now) = (Shaper::new(&settings), Tick(1_000_000_000));
-        shaper.root(root, now);
+        shaper.root(root, (root / 16_000).max(3_076), now);
         // As much as its leaves together, and a little more: each of them is bound by its own.
         let times = 100.min(leaves as u64);
         let ceil = (share.ceil + share.ceil / 10) * times;

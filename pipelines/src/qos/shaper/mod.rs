@@ -17,7 +17,7 @@ mod tests;
 mod wheel;
 
 use self::codel::{Codel, Target};
-use self::level::{FRAME, Level, STALLED, Siblings, UNKNOWN};
+use self::level::{Level, STALLED, Siblings, UNKNOWN};
 use self::queues::{Next, Queues, Slab};
 use super::{Bucket, Class, Classes, Colour, Pools, Settings, Share};
 use crate::ids::Tick;
@@ -127,11 +127,9 @@ impl<T> Shaper<T> {
         self.slab.grow(self.room);
     }
 
-    /// Bounds the root to `rate` bits a second; 0: no bound.
-    pub fn root(&mut self, rate: u64, now: Tick) {
-        // Half a millisecond, as long as a worker ever sleeps, so that what comes late loses nothing; two frames at least.
-        let burst = (rate / 2_000).max(u64::from(2 * FRAME * 8));
-        self.root = self.root.with(rate, burst, now);
+    /// Bounds the root to `rate` bits a second, and `burst` bytes at once after silence; a rate of 0: no bound.
+    pub fn root(&mut self, rate: u64, burst: u64, now: Tick) {
+        self.root = self.root.with(rate, burst.saturating_mul(8), now);
         self.root.refill(now);
     }
 

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::super::level::FRAME;
 use super::*;
 
 const TARGET: u64 = 5 * MS;

@@ -71,7 +71,7 @@ impl Bed {
     }
 
     fn root(mut self, rate: u64) -> Self {
-        self.shaper.root(rate, Tick(self.now));
+        self.shaper.root(rate, (rate / 64_000).max(2 * 1538), Tick(self.now));
         self
     }
 

@@ -185,8 +185,9 @@ impl Trial {
 
     fn set_root(&mut self) {
         let rate = [0, 1_000_000, 100_000_000, 10_000_000_000][self.whim.below(4) as usize];
-        self.shaper.root(rate, Tick(self.now));
-        self.root = self.root.with(rate, (rate / 2_000).max(2 * 1538 * 8), Tick(self.now));
+        let burst = (rate / 16_000).max(2 * 1538);
+        self.shaper.root(rate, burst, Tick(self.now));
+        self.root = self.root.with(rate, burst * 8, Tick(self.now));
     }
 
     fn some(&mut self) -> usize {

@@ -188,7 +188,7 @@ fn a_leaf_that_waits_is_not_passed_by_one_that_need_not() {
     }
     assert!(about(bed.rate(waits, SECOND), 80 * MBIT, 10) && passed < 100_000, "{}", bed.rate(waits, SECOND));
     // The same where the root is bound, and between tenants.
-    bed.shaper.root(80 * MBIT, Tick(bed.now));
+    bed.shaper.root(80 * MBIT, 3_076, Tick(bed.now));
     bed.group(0, Share::default());
     bed.group(1, Share::default());
     let other = bed.leaf(1, Share::default(), (0, 0));

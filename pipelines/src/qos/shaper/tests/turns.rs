@@ -149,11 +149,11 @@ fn a_group_whose_bound_is_lifted_is_in_turn_at_once() {
     shaper.group(0, &Share::default(), None, Tick(SECOND + 2 * MS));
     assert_eq!(leave(&mut shaper, SECOND + 2 * MS), 7);
     // So is the root.
-    shaper.root(8_000, Tick(2 * SECOND));
+    shaper.root(8_000, 3_076, Tick(2 * SECOND));
     packets(&mut shaper, 0, 10, 2 * SECOND);
     assert!(leave(&mut shaper, 2 * SECOND) < 6);
     assert!(shaper.due() > Tick(2 * SECOND) && shaper.due() < Tick(4 * SECOND));
-    shaper.root(0, Tick(2 * SECOND));
+    shaper.root(0, 0, Tick(2 * SECOND));
     assert!(leave(&mut shaper, 2 * SECOND) > 4);
 }
 
