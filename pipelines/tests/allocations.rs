@@ -82,7 +82,7 @@ fn no_wait_allocates() {
         pps: 100_000,
         ..Share::default()
     });
-    shaper.root(1_000_000_000, Tick(0));
+    shaper.root(1_000_000_000, 64_000, Tick(0));
     shaper.group(0, &share(100_000_000), None, Tick(0));
     for leaf in 0..16 {
         shaper.leaf(leaf, 0, &share(1_000_000 << leaf), &Classes::default(), Tick(0));
