@@ -5,6 +5,7 @@ mod cycles;
 
 use criterion::measurement::Measurement;
 use criterion::{Criterion, Throughput};
+use weft_pipelines::qos::Classes;
 use weft_pipelines::stages::encap::encap;
 use weft_pipelines::stages::parse::parse;
 use weft_pipelines::testing::Lab;
@@ -21,6 +22,7 @@ fn main() {
 /// Taking the burst from the belt and putting it back is in the figure.
 fn bench<M: Measurement>(criterion: &mut Criterion<M>, unit: &str) {
     let snapshot = Lab::default().snapshot(host::HV_A);
+    let classes = Classes::default();
     let mut group = criterion.benchmark_group(format!("encap{unit}"));
     group.throughput(Throughput::Elements(BURST as u64));
     let mut belt = Belt::new(&flows(WEB1, DB1, BURST as u16, 64));
@@ -33,7 +35,7 @@ fn bench<M: Measurement>(criterion: &mut Criterion<M>, unit: &str) {
         batch.load(|frames| belt.fill(frames));
         if works {
             batch.segments = [SegmentId(0); BURST];
-            encap(&mut batch, &snapshot);
+            encap(&mut batch, &snapshot, &classes);
         }
     };
     group.bench_function("the belt alone", |bencher| bencher.iter(|| round(false)));

@@ -5,16 +5,18 @@ use crate::context::Context;
 use crate::frame::Frame;
 use crate::ids::PortId;
 use crate::sink::Sink;
+use crate::snapshot::Guest;
 use crate::stages::{account, encap, resolve};
 use crate::verdict::Verdict;
 
-/// Sends the packets in `batch`, which `port` received and forward found tunnels for, into the fabric.
+/// Sends the packets in `batch`, which `port` received, `guest`'s, and forward found tunnels for, into the fabric.
 pub fn vm_to_fabric<F: Frame, S: Sink<F>>(
     context: &mut Context<'_, F, S>,
     port: PortId,
+    guest: &Guest,
     batch: &mut Batch<F>,
 ) {
-    encap::encap(batch, context.snapshot);
+    encap::encap(batch, context.snapshot, &guest.classes);
     context.eyes.see("encap", batch);
     for (i, frame) in batch.take().into_iter().enumerate() {
         let (segment, tunnel) = (batch.segments[i], batch.tunnels[i]);

@@ -36,7 +36,7 @@ pub fn vm_to_vm<F: Frame, S: Sink<F>>(
     check_policy::check_policy(context, batch, Opener::Guest(port));
     context.eyes.see("check_policy", batch);
     part(context, port, guest, batch, leaving);
-    vm_to_fabric::vm_to_fabric(context, port, leaving);
+    vm_to_fabric::vm_to_fabric(context, port, guest, leaving);
 }
 
 /// Delivers what stays here; gathers what leaves.
@@ -52,7 +52,7 @@ fn part<F: Frame, S: Sink<F>>(
         let tag = Tag { from: port, tos: headers.tos, ..batch.tags[i] };
         let mut leave = |context: &mut Context<'_, F, S>, tunnel, frame| {
             if leaving.is_full() {
-                vm_to_fabric::vm_to_fabric(context, port, leaving);
+                vm_to_fabric::vm_to_fabric(context, port, guest, leaving);
             }
             leaving.push(frame, guest.segment, headers, tunnel, tag);
         };

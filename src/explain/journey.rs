@@ -10,7 +10,7 @@ use weft_pipelines::stages::check_policy::Outcome;
 use weft_pipelines::stages::forward::Destination;
 use weft_pipelines::stages::identify::Part;
 use weft_pipelines::stages::parse::{Fragment, Network};
-use weft_pipelines::wire::{Ethernet, Ipv4, Udp, ethernet, ipv4};
+use weft_pipelines::wire::{Ethernet, Ipv4, Udp, ethernet, ipv4, tos};
 use weft_pipelines::{PortId, Reason, SegmentId, TunnelId, Verdict, Vni};
 
 use super::host::{CHECK_POLICY, Glimpse, Passage, Switch};
@@ -128,6 +128,7 @@ impl<'a> Journey<'a> {
                     &mut headers,
                     vni,
                     frame.len() as u16,
+                    tos::of(frame).unwrap_or_default(),
                     0,
                 );
                 self.across(host, [&headers[..], frame].concat())

@@ -22,7 +22,7 @@ const VXLAN: usize = UDP + udp::LEN;
 #[derive(Clone, Debug)]
 pub struct Template {
     bytes: [u8; LEN],
-    /// Sum of the IPv4 header with the length zero.
+    /// Sum of the IPv4 header with TOS and length zero.
     header_sum: u32,
 }
 
@@ -34,7 +34,7 @@ impl Template {
             ethernet::write(header, Mac::ZERO, mac, EtherType::IPV4);
         }
         let ip = &mut bytes[IPV4..UDP];
-        // Version and header length; no DSCP; identification 0, which an atomic datagram may have (RFC 6864).
+        // Version and header length; identification 0, which an atomic datagram may have (RFC 6864).
         ip[0] = 0x45;
         ip[6] = 0x40; // Don't fragment.
         ip[8] = TTL;
@@ -50,12 +50,13 @@ impl Template {
     /// Writes the headers for an inner frame of `inner` bytes; the destination MAC stays to be filled in.
     ///
     /// `hash` is of the inner conversation: the source port carries it, so that the underlay spreads
-    /// conversations over its paths and keeps each on one.
-    pub fn write(&self, headers: &mut [u8; LEN], vni: Vni, inner: u16, hash: u32) {
+    /// conversations over its paths and keeps each on one. `tos` is the outer DSCP and ECN.
+    pub fn write(&self, headers: &mut [u8; LEN], vni: Vni, inner: u16, tos: u8, hash: u32) {
         *headers = self.bytes;
         let udp_len = inner + (udp::LEN + vxlan::LEN) as u16;
         let ip_len = udp_len + ipv4::LEN as u16;
-        let ip_checksum = checksum::fold(self.header_sum + u32::from(ip_len));
+        let ip_checksum = checksum::fold(self.header_sum + u32::from(tos) + u32::from(ip_len));
+        headers[IPV4 + 1] = tos;
         headers[IPV4 + 2..IPV4 + 4].copy_from_slice(&ip_len.to_be_bytes());
         headers[IPV4 + 10..IPV4 + 12].copy_from_slice(&ip_checksum.to_be_bytes());
         headers[UDP..UDP + 2].copy_from_slice(&source_port(hash).to_be_bytes());
@@ -83,7 +84,12 @@ mod tests {
         let template = Template::new(mac, ours, theirs, 4789);
         let mut packet = vec![0; LEN + 60];
         let vni = Vni::new(0x12_3456).unwrap();
-        template.write(packet.first_chunk_mut().unwrap(), vni, 60, 0xffff_ffff);
+        for tos in 0..=255 {
+            template.write(packet.first_chunk_mut().unwrap(), vni, 60, tos, 0xffff_ffff);
+            let (ip, _) = Ipv4::split(&packet[IPV4..]).unwrap();
+            assert!(ip.checksum_holds());
+            assert_eq!(ip.tos(), tos);
+        }
 
         let (outer, rest) = Ethernet::split(&packet).unwrap();
         assert_eq!((outer.source(), outer.ethertype()), (mac, EtherType::IPV4));

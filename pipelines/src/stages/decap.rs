@@ -23,6 +23,7 @@ pub fn decap<F: Frame>(batch: &mut Batch<F>, snapshot: &Snapshot, uplink: &Uplin
                 debug_assert!(trimmed);
                 batch.segments[i] = vxlan.segment;
                 batch.tunnels[i] = vxlan.tunnel;
+                batch.outer[i] = vxlan.tos;
             }
             Ok(Outer::ForSwitch) => batch.settle(i, Verdict::ForSwitch),
             Err(reason) => batch.drop(i, reason),
@@ -41,6 +42,7 @@ enum Outer {
 struct Encapsulated {
     tunnel: TunnelId,
     segment: SegmentId,
+    tos: u8,
     inner_start: usize,
     inner_len: usize,
 }
@@ -95,7 +97,7 @@ fn outer_ipv4(packet: &[u8], snapshot: &Snapshot, uplink: &Uplink) -> Result<Out
     let vni = header.vni().ok_or(Reason::UnknownVni)?;
     let segment = snapshot.vnis.find(u64::from(vni.value())).ok_or(Reason::UnknownVni)?;
     let inner_start = ethernet::LEN + header_len + udp::LEN + vxlan::LEN;
-    Ok(Outer::Vxlan(Encapsulated { tunnel, segment, inner_start, inner_len: inner.len() }))
+    Ok(Outer::Vxlan(Encapsulated { tunnel, segment, tos: ip.tos(), inner_start, inner_len: inner.len() }))
 }
 
 #[cfg(test)]

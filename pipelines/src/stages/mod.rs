@@ -9,6 +9,7 @@ pub mod encap;
 pub mod follow;
 pub mod forward;
 pub mod identify;
+pub mod inherit;
 pub mod lookup_flow;
 pub mod parse;
 pub mod replicate;
