@@ -6,11 +6,13 @@ use std::path::Path;
 use proptest::prelude::*;
 use serde_json::Value;
 use weft::config::checked::{
-    Attach, GroupIndex, HostIndex, Hugepages, Mode, Peer, Poll, PortRange, SegmentIndex, Service,
-    SessionLimits, Sessions, Tracking, Verdict, VhostMode,
+    Attach, Class, Dscp, GroupIndex, HostIndex, Hugepages, Mode, Peer, Poll, PortRange, SegmentIndex,
+    Service, SessionLimits, Sessions, Tracking, Verdict, VhostMode,
 };
+use weft::config::scalar::Codepoint;
 use weft::config::{self, Fabric, Location};
 use weft_pipelines::flow::State;
+use weft_pipelines::qos::Charge;
 
 const GOOD: &str = include_str!("config/good.yaml");
 const DESIGN: &str = include_str!("config/design.yaml");
@@ -40,7 +42,7 @@ fn what_is_said_arrives_and_what_is_not_has_its_default() {
     assert_eq!(fabric.host("hv-c"), None);
 
     let blue = &fabric.tenants[0];
-    let qos = blue.qos.unwrap();
+    let qos = blue.qos.as_ref().unwrap();
     assert_eq!((qos.rate, qos.ceil, qos.burst), (Some(1_000_000_000), Some(2_000_000_000), Some(256 << 10)));
     assert_eq!((qos.weight, qos.pps), (2, None));
     let [web1, db1] = blue.endpoints.as_slice() else { panic!("two endpoints") };
@@ -62,7 +64,7 @@ fn what_is_said_arrives_and_what_is_not_has_its_default() {
     let minimal = accepted(MINIMAL);
     let (host, demo) = (&minimal.hosts[0], &minimal.tenants[0]);
     assert_eq!((host.memory.size, host.memory.hugepages), (512 << 20, Hugepages::Off));
-    assert_eq!((demo.policy.default, demo.policy.rules.len(), demo.qos), (Verdict::Allow, 0, None));
+    assert_eq!((demo.policy.default, demo.policy.rules.len(), &demo.qos), (Verdict::Allow, 0, &None));
 }
 
 /// `good.yaml` with all that can be said of sessions.
@@ -92,6 +94,80 @@ fn sessions_are_set_for_the_fabric_a_host_a_tenant_and_an_endpoint() {
     let plain = accepted(GOOD);
     assert_eq!(plain.sessions, Sessions::default());
     assert_eq!(plain.tenants[0].endpoints[0].sessions, SessionLimits::default());
+}
+
+/// `good.yaml` with all that can be said of traffic.
+fn with_qos() -> String {
+    let classes = "[{ name: voice, dscp: [ef, cs5, 44], strict: true, mark: ef }, { name: video, dscp: [af41, 35-38], \
+                   weight: 4, mark: 34 }, { name: bulk, dscp: [cs1, 9-10], weight: 2 }]";
+    let web1 =
+        "{ rate: 10Mbit, pps: 100kpps, weight: 3, classes: [{ name: one }, { name: two, dscp: [0-62] }] }";
+    GOOD.replace(
+        "fabric: { name: lab }",
+        "fabric: { name: lab, vxlan: { dscp: uniform }, qos: { overhead: 0, overlay: false } }",
+    )
+    .replace("mtu: 1600\n", "mtu: 1600\n        rate: 9.5Gbit\n")
+    .replace("weight: 2 }", &format!("weight: 2, classes: {classes} }}"))
+    .replace("        groups: [web]\n", &format!("        groups: [web]\n        qos: {web1}\n"))
+}
+
+#[test]
+fn traffic_is_bounded_of_a_tenant_an_endpoint_and_an_uplink() {
+    let fabric = accepted(&with_qos());
+    assert_eq!((fabric.vxlan_dscp, fabric.charge), (Dscp::Uniform, Charge { overhead: 0, overlay: false }));
+    assert_eq!(fabric.hosts[0].uplinks[0].rate, Some(9_500_000_000));
+    let blue = &fabric.tenants[0];
+    let [web1, db1] = &blue.endpoints[..] else { panic!("two endpoints") };
+    let qos = web1.qos.as_ref().unwrap();
+    assert_eq!((qos.rate, qos.ceil, qos.most()), (Some(10_000_000), None, Some(10_000_000)));
+    assert_eq!((qos.pps, qos.weight, &db1.qos), (Some(100_000), 3, &None));
+
+    let shown = |classes: &[Class]| -> Vec<String> {
+        let one = |class: &Class| {
+            let Class { name, dscp, rest, strict, weight, mark } = class;
+            let packets = if *rest { format!("rest {}", dscp.iter().count()) } else { dscp.to_string() };
+            format!("{name}: {packets}; {strict} {weight} {mark}")
+        };
+        classes.iter().map(one).collect()
+    };
+    // One is put behind those that are said, for what they leave.
+    assert_eq!(
+        shown(&blue.qos.as_ref().unwrap().classes),
+        [
+            "voice: cs5, va, ef; true 1 ef",
+            "video: 34-38; false 4 af41",
+            "bulk: 8-10; false 2 be",
+            "rest: rest 53; false 1 be",
+        ]
+    );
+    assert_eq!(shown(&qos.classes), ["one: rest 1; false 1 be", "two: 0-62; false 1 be"]);
+
+    let plain = accepted(GOOD);
+    assert_eq!((plain.vxlan_dscp, plain.charge), (Dscp::Pipe, Charge { overhead: 24, overlay: true }));
+    assert_eq!(
+        (plain.hosts[0].uplinks[0].rate, plain.tenants[0].qos.as_ref().unwrap().classes.len()),
+        (None, 0)
+    );
+}
+
+#[test]
+fn each_dscp_is_in_one_class() {
+    let names = "[{ name: rest, dscp: [1] }, { name: others, dscp: [2] }, { name: default, dscp: [3] }]";
+    let four = "[{ name: a, dscp: [1], strict: true }, { name: b, strict: true }, { name: c, dscp: [3] }, \
+                { name: d, dscp: [4-63] }]";
+    for (classes, last) in [("[{ name: all }]", "all"), (names, "remaining"), (four, "d")] {
+        let text = GOOD.replace("weight: 2 }", &format!("weight: 2, classes: {classes} }}"));
+        let fabric = accepted(&text);
+        let classes = &fabric.tenants[0].qos.as_ref().unwrap().classes;
+        for codepoint in (0..64).map(Codepoint) {
+            assert_eq!(
+                classes.iter().filter(|class| class.dscp.contains(codepoint)).count(),
+                1,
+                "{codepoint}"
+            );
+        }
+        assert_eq!((classes.last().unwrap().name.to_string(), classes.len() <= 4), (last.to_owned(), true));
+    }
 }
 
 #[test]
@@ -223,7 +299,7 @@ fn only_what_is_said_counts_as_different() {
 fn the_schema_accepts_what_is_accepted_and_says_what_each_key_is() {
     let schema = config::schema();
     let validator = jsonschema::validator_for(schema).unwrap();
-    for text in [GOOD, DESIGN, LAB, MINIMAL, &with_sessions()] {
+    for text in [GOOD, DESIGN, LAB, MINIMAL, &with_sessions(), &with_qos()] {
         // As YAML 1.2 has it: `off` is a word.
         let options = serde_saphyr::options! { strict_booleans: true };
         let document: Value = serde_saphyr::from_str_with_options(text, options).unwrap();

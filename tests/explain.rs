@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 use proptest::prelude::*;
 use serde_json::Value;
+use weft::config::scalar::Codepoint;
 use weft::config::{self, Fabric};
 use weft::control::compile::compile;
 use weft::explain::{Ask, Explanation, Purpose, SOURCE_PORT, Step, explain};
@@ -76,6 +77,7 @@ fn ask(question: &str) -> Ask {
         purpose: service.parse().unwrap(),
         source: SOURCE_PORT,
         ipv6: !ipv6.is_empty(),
+        dscp: Codepoint::default(),
     }
 }
 
@@ -123,6 +125,34 @@ fn a_connection_between_hosts_is_followed_all_the_way_and_back() {
     assert_eq!(says(&told.there[2]), "02:00:00:00:01:03 is on host hv-b: into the tunnel to it");
     assert_eq!(says(&told.there[7]), "wan: from the VTEP of hv-a; VNI 1001 is segment front of tenant blue");
     assert_eq!(says(&told.there[12]), "sent to blue/db1");
+}
+
+#[test]
+fn a_packet_s_traffic_class_is_told_where_it_waits() {
+    let classes = "qos: { classes: [{ name: voice, dscp: [ef], strict: true, mark: ef }, { name: rest }] }";
+    let own = "groups: [db], qos: { classes: [{ name: bulk, dscp: [8-46] }, { name: more }] } }";
+    let text = document(POLICY)
+        .replace("  - name: blue\n", &format!("  - name: blue\n    {classes}\n"))
+        .replace("\"fd00:1::13\"], groups: [db] }", &format!("\"fd00:1::13\"], {own}"));
+    let fabric = config::parse("lab", &text).unwrap();
+    for (question, dscp, mark, there, back) in [
+        ("blue/web1 blue/db1 tcp/5432", "ef", ", DSCP ef", "voice", "bulk"),
+        ("blue/web1 blue/db1 tcp/5432 6", "ef", ", DSCP ef", "voice", "bulk"),
+        ("blue/web1 blue/db1 tcp/5432", "be", "", "rest", "more"),
+    ] {
+        let asked = Ask { dscp: dscp.parse().unwrap(), ..ask(question) };
+        let told = explain(&fabric, &asked).unwrap();
+        let says =
+            |steps: &[Step], stage| steps.iter().find(|step| step.stage == stage).unwrap().says.clone();
+        let ending = format!("{mark}; in traffic class {there} of blue/web1");
+        assert!(says(&told.there, "encap").ends_with(&ending), "{}", says(&told.there, "encap"));
+        assert_eq!(says(&told.there, "deliver"), format!("sent to blue/db1, in its traffic class {back}"));
+        assert_eq!(says(&told.back, "deliver"), format!("sent to blue/web1, in its traffic class {there}"));
+        // That of the sender, who gives bulk no mark.
+        let ending = format!("; in traffic class {back} of blue/db1");
+        let encap = says(&told.back, "encap");
+        assert!(encap.ends_with(&ending) && !encap.contains("DSCP"), "{encap}");
+    }
 }
 
 #[test]

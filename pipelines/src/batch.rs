@@ -29,8 +29,8 @@ pub struct Batch<F> {
     pub segments: [SegmentId; BURST],
     /// Written by decap: the tunnel it came through; and by forward: the one it leaves through.
     pub tunnels: [TunnelId; BURST],
-    /// Written by decap: DSCP and ECN of the outer headers.
-    pub outer: [u8; BURST],
+    /// Written by decap: DSCP and ECN of the outer header.
+    pub outer_tos: [u8; BURST],
     /// Written by forward.
     pub destinations: [Destination; BURST],
     /// Written by lookup_flow.
@@ -50,7 +50,7 @@ impl<F> Default for Batch<F> {
             headers: [Headers::default(); BURST],
             segments: [SegmentId::default(); BURST],
             tunnels: [TunnelId::default(); BURST],
-            outer: [0; BURST],
+            outer_tos: [0; BURST],
             destinations: [Destination::default(); BURST],
             flows: Flows::default(),
             outcomes: [Outcome::default(); BURST],
@@ -107,11 +107,6 @@ impl<F> Batch<F> {
     /// A frame, and its lane of headers to be written.
     pub fn frame_and_headers(&mut self, index: usize) -> (&F, &mut Headers) {
         (&self.frames[index], &mut self.headers[index])
-    }
-
-    /// A frame, and its lane of headers, both to be written.
-    pub fn frame_and_headers_mut(&mut self, index: usize) -> (&mut F, &mut Headers) {
-        (&mut self.frames[index], &mut self.headers[index])
     }
 
     /// A frame and its headers, and the lanes of flows to be written.

@@ -6,7 +6,7 @@ use crate::flow::Sessions;
 use crate::frame::Frame;
 use crate::ids::{PortId, Tick, WorkerId};
 use crate::overlay::Neighbors;
-use crate::qos::Tag;
+use crate::qos::{Meters, Tag};
 use crate::sink::Sink;
 use crate::snapshot::Snapshot;
 use crate::witness::Eyes;
@@ -20,6 +20,8 @@ pub struct Context<'a, F, S> {
     pub counters: &'a mut Counters,
     /// The underlay's neighbours.
     pub neighbors: &'a mut Neighbors<(Tag, F)>,
+    /// What guests may send.
+    pub meters: &'a mut Meters,
     /// Where packets leave.
     pub egress: &'a mut Egress<F>,
     /// What is known of flows.

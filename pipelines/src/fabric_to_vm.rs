@@ -9,7 +9,7 @@ use crate::sink::Sink;
 use crate::snapshot::Uplink;
 use crate::stages::check_policy::{self, Opener};
 use crate::stages::forward::{self, Destination};
-use crate::stages::{account, answer, decap, deliver, inherit, lookup_flow, parse, replicate, untag};
+use crate::stages::{account, answer, carry_marks, decap, deliver, lookup_flow, parse, replicate, untag};
 use crate::verdict::Verdict;
 
 /// Takes the burst in `batch` from `port`, which is `uplink`.
@@ -26,8 +26,8 @@ pub fn fabric_to_vm<F: Frame, S: Sink<F>>(
     untag::untag(batch);
     parse::parse(batch);
     context.eyes.see("parse", batch);
-    inherit::inherit(batch, context.snapshot.qos.dscp);
-    context.eyes.see("inherit", batch);
+    carry_marks::carry_marks(batch, context.snapshot.qos.dscp);
+    context.eyes.see("carry_marks", batch);
     forward::from_fabric(batch, context.snapshot);
     context.eyes.see("forward", batch);
     let (snapshot, worker) = (context.snapshot, context.worker);

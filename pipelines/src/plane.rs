@@ -9,7 +9,7 @@ use crate::frame::Frame;
 use crate::ids::{HopId, PortId, Tick, WorkerId};
 use crate::overlay::Neighbors;
 use crate::overlay::neighbor::Due;
-use crate::qos::Tag;
+use crate::qos::{Meters, Tag};
 use crate::sink::{Handed, Sink};
 use crate::snapshot::{PortKind, Snapshot};
 use crate::stages::review::{self, Review};
@@ -25,6 +25,8 @@ pub struct Plane<F> {
     pub counters: Counters,
     /// The underlay's neighbours, those on uplinks that it owns in use.
     pub neighbors: Neighbors<(Tag, F)>,
+    /// What guests may send.
+    pub meters: Meters,
     /// What leaves, and what waits to leave.
     pub egress: Egress<F>,
     /// What it knows of flows.
@@ -48,6 +50,7 @@ impl<F: Frame> Plane<F> {
         let mut plane = Self {
             counters: Counters::default(),
             neighbors: Neighbors::new([]),
+            meters: Meters::default(),
             egress: Egress::new(snapshot),
             sessions,
             eyes: Eyes::default(),
@@ -77,7 +80,20 @@ impl<F: Frame> Plane<F> {
         self.neighbors.grow(snapshot.hops.iter().map(|hop| hop.fixed));
         let limits: Vec<Limits> = snapshot.ports.iter().map(|port| port.limits()).collect();
         self.sessions.limit(&limits);
+        let ports = (0..).map(PortId).zip(&snapshot.ports).filter(|(_, port)| port.worker == self.worker);
+        let guests = ports.filter_map(|(port, _)| Some((port, snapshot.guest(port)?)));
+        self.meters.set(&snapshot.shares, guests.map(|(port, it)| (port, it.tenant, &it.share)), now);
         self.egress.adopt(snapshot, self.worker, now);
+    }
+
+    /// How many packets may be received from `port` now; 0: its ring is to be left alone.
+    #[inline]
+    pub fn room(&mut self, port: PortId, now: Tick) -> usize {
+        let room = self.meters.room(port, now);
+        if room > 0 && self.meters.is_bound(port) {
+            self.counters.port(port).metered.held_back += self.meters.held(port, now);
+        }
+        room
     }
 
     /// Takes the burst that `receive` reads from `port` all the way. Returns how many packets it had.
@@ -197,9 +213,10 @@ impl<F: Frame> Plane<F> {
         now: Tick,
         sink: &'a mut S,
     ) -> (Context<'a, F, S>, &'a mut Batch<F>, &'a mut Batch<F>) {
-        let Self { counters, neighbors, egress, sessions, eyes, worker, arrived, leaving, .. } = self;
+        let Self { counters, neighbors, meters, egress, sessions, eyes, worker, arrived, leaving, .. } = self;
         let worker = *worker;
-        let context = Context { snapshot, counters, neighbors, egress, sessions, eyes, sink, worker, now };
+        let context =
+            Context { snapshot, counters, neighbors, meters, egress, sessions, eyes, sink, worker, now };
         (context, arrived, leaving)
     }
 }

@@ -100,7 +100,7 @@ reasons! {
     VxlanFlags "vxlan_flags" "The VXLAN flags are not 0x08.";
     UnknownVni "unknown_vni" "No segment with this VNI has an endpoint on this host.";
     SpoofedFabric "spoofed_fabric" "The inner source MAC belongs to another host than the one that sent it.";
-    NotEcnCapable "not_ecn_capable" "The underlay marked congestion on it and the inner packet's ends do not know ECN: a drop tells them (RFC 6040).";
+    NotEcnCapable "not_ecn_capable" "The underlay marked congestion on a packet whose ends do not know ECN: to them a loss is the mark (RFC 6040).";
     NotHere "not_here" "The inner destination is on another host; what comes from the fabric never goes back into it.";
 
     // What happens on the way out.

@@ -9,7 +9,7 @@ use crate::snapshot::Guest;
 use crate::stages::{account, encap, resolve};
 use crate::verdict::Verdict;
 
-/// Sends the packets in `batch`, which `port` received, `guest`'s, and forward found tunnels for, into the fabric.
+/// Sends the packets in `batch`, which `port` received, which is `guest`'s, and forward found tunnels for, into the fabric.
 pub fn vm_to_fabric<F: Frame, S: Sink<F>>(
     context: &mut Context<'_, F, S>,
     port: PortId,

@@ -6,12 +6,11 @@ use crate::batch::Batch;
 use crate::context::Context;
 use crate::frame::Frame;
 use crate::ids::PortId;
-use crate::qos::Tag;
 use crate::sink::Sink;
 use crate::snapshot::{Guest, Target};
 use crate::stages::check_policy::{self, Opener};
 use crate::stages::forward::{self, Destination};
-use crate::stages::{account, deliver, lookup_flow, parse, replicate, spoof_check, untag};
+use crate::stages::{account, deliver, lookup_flow, meter, parse, replicate, spoof_check, untag};
 use crate::verdict::Verdict;
 use crate::vm_to_fabric;
 
@@ -35,6 +34,7 @@ pub fn vm_to_vm<F: Frame, S: Sink<F>>(
     context.eyes.see("lookup_flow", batch);
     check_policy::check_policy(context, batch, Opener::Guest(port));
     context.eyes.see("check_policy", batch);
+    meter::meter(context, port, guest, batch);
     part(context, port, guest, batch, leaving);
     vm_to_fabric::vm_to_fabric(context, port, guest, leaving);
 }
@@ -49,7 +49,7 @@ fn part<F: Frame, S: Sink<F>>(
 ) {
     for (i, frame) in batch.take().into_iter().enumerate() {
         let headers = &batch.headers[i];
-        let tag = Tag { from: port, tos: headers.tos, ..batch.tags[i] };
+        let tag = batch.tags[i];
         let mut leave = |context: &mut Context<'_, F, S>, tunnel, frame| {
             if leaving.is_full() {
                 vm_to_fabric::vm_to_fabric(context, port, guest, leaving);

@@ -4,10 +4,10 @@ use core::time::Duration;
 
 use proptest::prelude::*;
 use weft_pipelines::qos::{Class, Classes, Dscp, Share};
-use weft_pipelines::testing::frames::{Outer, tcp4, udp4, udp6};
+use weft_pipelines::testing::frames::{Outer, udp4, udp6};
 use weft_pipelines::testing::lab::endpoint::{DB1, WEB1};
 use weft_pipelines::testing::lab::{BLUE, host, mac, port, vtep};
-use weft_pipelines::testing::packets::{self, Operation, Shape, set_tos, tagged, vxlan};
+use weft_pipelines::testing::packets::{self, Operation, Shape, set_tos, vxlan};
 use weft_pipelines::testing::{Bed, Lab};
 use weft_pipelines::wire::{Ethernet, Ipv4, checksum, tos};
 use weft_pipelines::{PortId, Reason};
@@ -77,25 +77,6 @@ fn outer_of(frame: &[u8]) -> u8 {
 }
 
 #[test]
-fn ecn_leaves_the_tunnel_as_rfc_6040_says() {
-    for (inner, outer, expected) in TABLE {
-        for (dscp, arrives_with) in [(Dscp::Pipe, EF), (Dscp::Uniform, CS1)] {
-            let mut bed = Bed::new(&lab(dscp, 1), host::HV_A);
-            let expected = expected.map(|ecn| arrives_with << 2 | ecn);
-            for frame in [udp4(DB1, WEB1, b"x"), udp6(DB1, WEB1, b"x"), tcp4(DB1, WEB1, b"x")] {
-                let sent = marked(frame.clone(), EF << 2 | inner);
-                // With a priority tag, too, it is the IP header's octet.
-                for sent in [sent.clone(), tagged(&sent, 0x8100, 0xe000)] {
-                    let got = bed.receive_one(port::UPLINK, &arriving(&sent, CS1 << 2 | outer));
-                    let want = expected.map(|tos| vec![(port::BLUE_WEB1, marked(frame.clone(), tos))]);
-                    assert_eq!(got, want.ok_or(Reason::NotEcnCapable), "{dscp:?} {inner} {outer}");
-                }
-            }
-        }
-    }
-}
-
-#[test]
 fn a_congested_packet_of_ends_without_ecn_is_a_counted_drop_of_its_tenant() {
     let mut bed = Bed::new(&lab(Dscp::Pipe, 1), host::HV_A);
     let frame = arriving(&udp4(DB1, WEB1, b"x"), CE);
@@ -138,21 +119,6 @@ fn arp_has_no_mark_and_gets_none() {
     }
 }
 
-#[test]
-fn under_pipe_the_class_says_the_outer_dscp() {
-    let mut bed = Bed::new(&lab(Dscp::Pipe, 1), host::HV_A);
-    for (inner, outer) in [(EF, EF), (CS1, CS1), (0, 10), (63, 10)] {
-        for ecn in 0..4 {
-            for frame in [udp4(WEB1, DB1, b"x"), udp6(WEB1, DB1, b"x")] {
-                let frame = marked(frame, inner << 2 | ecn);
-                let sent = bed.receive_one(port::BLUE_WEB1, &tagged(&frame, 0x8100, 0x2000)).expect("sent");
-                assert_eq!(outer_of(&sent[0].1), outer << 2 | ecn);
-                assert_eq!(sent[0].1[50..], frame);
-            }
-        }
-    }
-}
-
 /// A queue of the sending host's own marks the outer header, and the receiving guest hears of it.
 #[test]
 fn a_mark_of_the_uplink_s_queue_arrives_at_the_guest() {
@@ -161,8 +127,8 @@ fn a_mark_of_the_uplink_s_queue_arrives_at_the_guest() {
     let (mut a, mut b) = (Bed::new(&lab, host::HV_A), Bed::new(&Lab::default(), host::HV_B));
     let (mut marks, mut arrived) = (0, 0);
     let frame = |ecn| marked(udp4(WEB1, DB1, &[0; 1400]), CS1 << 2 | ecn);
-    // 12 Mbit/s into 10 Mbit/s for half a second.
-    for _ in 0..500 {
+    // 12 Mbit/s into 10 Mbit/s for two seconds, of which the burst takes the first quarter.
+    for _ in 0..2000 {
         let mut sent = a.receive(port::BLUE_WEB1, &[frame(ECT_0)]);
         sent.extend(a.wait(Duration::from_millis(1)));
         for (_, outer) in sent {
@@ -175,7 +141,7 @@ fn a_mark_of_the_uplink_s_queue_arrives_at_the_guest() {
             arrived += 1;
         }
     }
-    assert!(arrived > 350 && marks > 2, "{arrived} arrived, {marks} of them marked");
+    assert!(arrived > 1500 && marks > 10, "{arrived} arrived, {marks} of them marked");
 }
 
 fn b_uplink(lab: &Lab) -> PortId {

@@ -25,9 +25,8 @@ pub struct Args {
 ///
 /// Exits with 2 when the document is wrong, and with 1 when the switch refuses it, or is not reached.
 pub fn run(args: Args) -> ExitCode {
-    with_document(&args.fabric, |text, fabric| {
+    with_document(&args.fabric, |text| {
         let applied = ask(&args.at, async |client| client.apply(text).await)?;
-        super::not_enforced(fabric).for_each(|what| super::say(format_args!("weft: {what}\n")));
         super::print(&if args.json { super::json(&applied)? } else { render(&applied) })?;
         Ok(ExitCode::SUCCESS)
     })

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use super::plan::ask;
 use super::show::Target;
+use crate::config::scalar::Codepoint;
 use crate::config::{self, Fabric};
 use crate::explain::{Ask, End, Explanation, Purpose, SOURCE_PORT, Step, Written, explain};
 use crate::report::Document;
@@ -37,6 +38,9 @@ pub struct Args {
     /// By IPv6, where both ends have both.
     #[arg(long)]
     pub ipv6: bool,
+    /// The DSCP that its packets have, which tells their traffic class: a name, as ef or af41, or 0 to 63.
+    #[arg(long, value_name = "DSCP", default_value = "be")]
+    pub dscp: Codepoint,
     /// Print one line of JSON.
     #[arg(long)]
     pub json: bool,
@@ -54,8 +58,8 @@ pub fn run(args: Args) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let Args { from, to, service, source_port, ipv6, json, .. } = args;
-    let asked = Ask { from, to, purpose: service, source: source_port, ipv6 };
+    let Args { from, to, service, source_port, ipv6, dscp, json, .. } = args;
+    let asked = Ask { from, to, purpose: service, source: source_port, ipv6, dscp };
     let explanation = match explain(&fabric, &asked) {
         Ok(explanation) => explanation,
         Err(problem) => {

@@ -18,8 +18,6 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::config::Fabric;
-
 /// Says something on standard error, line by line as it is. That nobody reads it is no reason to end.
 fn say(what: impl fmt::Display) {
     let _ = write!(io::stderr(), "{what}");
@@ -36,14 +34,4 @@ fn print(text: &str) -> io::Result<()> {
 /// A command's answer as JSON.
 fn json(answer: &impl Serialize) -> serde_json::Result<String> {
     Ok(serde_json::to_string_pretty(answer)? + "\n")
-}
-
-/// What the document says and the switch does not do yet: nobody should believe in a limit that is not there.
-fn not_enforced(fabric: &Fabric) -> impl Iterator<Item = String> + '_ {
-    let limited = fabric.tenants.iter().filter(|tenant| {
-        tenant.qos.is_some() || tenant.endpoints.iter().any(|endpoint| endpoint.qos.is_some())
-    });
-    limited.map(|tenant| {
-        format!("tenant {}: this version checks qos but does not apply it: nothing is limited", tenant.name)
-    })
 }

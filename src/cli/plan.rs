@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::show::Target;
-use crate::config::{self, Fabric};
+use crate::config;
 use crate::control::api::{Client, ClientError};
 use crate::report::{Change, ChangeKind, Detail, Plan, SessionChanges};
 
@@ -26,7 +26,7 @@ pub struct Args {
 ///
 /// Exits with 2 when the document is wrong, and with 1 when the switch would refuse it, or is not reached.
 pub fn run(args: Args) -> ExitCode {
-    with_document(&args.fabric, |text, _| {
+    with_document(&args.fabric, |text| {
         let plan = ask(&args.at, async |client| client.plan(text).await)?;
         let refused = !plan.restart.is_empty();
         let shown = if args.json { super::json(&plan)? } else { render(&plan) };
@@ -38,7 +38,7 @@ pub fn run(args: Args) -> ExitCode {
 /// Does something with the document at `path`, if it is good. All that is wrong with it is told before anything is sent.
 pub(super) fn with_document(
     path: &Path,
-    work: impl FnOnce(String, &Fabric) -> Result<ExitCode, Box<dyn std::error::Error>>,
+    work: impl FnOnce(String) -> Result<ExitCode, Box<dyn std::error::Error>>,
 ) -> ExitCode {
     let (text, fabric) = match config::load_with_text(path) {
         Ok(read) => read,
@@ -48,7 +48,7 @@ pub(super) fn with_document(
         }
     };
     super::say(&fabric.warnings);
-    work(text, &fabric).unwrap_or_else(|error| {
+    work(text).unwrap_or_else(|error| {
         super::say(format_args!("weft: {error}\n"));
         let wrong = matches!(error.downcast_ref(), Some(ClientError::Wrong { .. }));
         ExitCode::from(if wrong { 2 } else { 1 })

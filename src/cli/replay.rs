@@ -84,7 +84,6 @@ pub fn run(args: Args) -> ExitCode {
     };
     super::say(&fabric.warnings);
     new.iter().for_each(|new| super::say(&new.warnings));
-    super::not_enforced(&fabric).for_each(|what| super::say(format_args!("weft: {what}\n")));
     match replay(&args, &fabric, new.as_ref()) {
         Ok(outcome) => {
             outcome.inputs.iter().for_each(warn_of);

@@ -85,7 +85,6 @@ fn serve(
     host: HostIndex,
 ) -> Result<bool, Box<dyn std::error::Error>> {
     let instance = RuntimeDir::new(args.runtime_dir.as_deref()).claim(&args.host)?;
-    super::not_enforced(&document.1).for_each(|what| warn!("{what}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(control(document, host, &args.host, &instance))
 }
@@ -163,7 +162,6 @@ async fn answer(switch: &mut Switch, request: Request, instance: &Instance) {
         }
         Request::Apply(proposal, answer) => {
             let Proposal { text, fabric, read } = *proposal;
-            super::not_enforced(&fabric).for_each(|what| warn!("{what}"));
             let applied = switch.apply((text, fabric), read, instance).await;
             if let Err(refused) = &applied {
                 warn!("a document was not put in force: {refused}");

@@ -15,7 +15,7 @@ use weft_pipelines::flow::State;
 use crate::control::api::{Client, ClientError};
 use crate::control::runtime_dir::{RuntimeDir, RuntimeDirError};
 use crate::report::{
-    DropReport, EndpointReport, PortReport, Report, SessionFilter, TenantReport, TunnelReport,
+    DropReport, EndpointReport, PortReport, QosReport, Report, SessionFilter, TenantReport, TunnelReport,
 };
 
 /// Shows what a running switch says of itself.
@@ -67,6 +67,11 @@ enum What {
     /// The endpoints of the fabric, those of other hosts included
     Endpoints {
         /// Only this endpoint (blue/web1), or the endpoints of this tenant (blue)
+        name: Option<String>,
+    },
+    /// What tenants and endpoints are assured and may take at most, and what came of it
+    Qos {
+        /// Only this endpoint (blue/web1), or this tenant with its endpoints (blue)
         name: Option<String>,
     },
     /// The tunnels to the other hosts
@@ -208,6 +213,9 @@ fn render(what: &What, report: Report, json: bool) -> Result<String, ShowError> 
         What::Endpoints { name } => {
             Rows::of(report.endpoints, name, &host, "endpoint", "endpoints")?.print(json, table::endpoints)
         }
+        What::Qos { name } => {
+            Rows::of(report.qos, name, &host, "tenant or endpoint", "qos")?.print(json, table::qos)
+        }
         What::Tunnels { peer } => {
             Rows::of(report.tunnels, peer, &host, "tunnel to", "tunnels")?.print(json, table::tunnels)
         }
@@ -267,6 +275,12 @@ impl Named for TenantReport {
     }
 }
 
+impl Named for QosReport {
+    fn is_meant_by(&self, name: &str) -> bool {
+        self.name == name || self.name.split_once('/').is_some_and(|(tenant, _)| tenant == name)
+    }
+}
+
 impl Named for EndpointReport {
     fn is_meant_by(&self, name: &str) -> bool {
         self.tenant == name || name.split_once('/') == Some((&self.tenant, &self.name))
@@ -319,6 +333,8 @@ mod tests {
         ports_of_a_tenant: "ports" "blue";
         tenants: "tenants";
         endpoints: "endpoints";
+        qos: "qos";
+        qos_of_an_endpoint: "qos" "blue/web1";
         tunnels: "tunnels";
         drops: "drops";
         all_drops: "drops" "--all";
@@ -334,6 +350,8 @@ mod tests {
         let endpoints: Vec<EndpointReport> =
             serde_json::from_str(&shown(&["endpoints", "blue/db1", "--json"])).unwrap();
         assert_eq!(endpoints, [samples::report().endpoints[2].clone()]);
+        let qos: Vec<QosReport> = serde_json::from_str(&shown(&["qos", "blue", "--json"])).unwrap();
+        assert_eq!(qos, samples::report().qos);
     }
 
     #[test]
@@ -341,6 +359,7 @@ mod tests {
         let empty = || Report { host: "hv-a".into(), ..Report::default() };
         let shown = |line: &[&str]| render(&parse(line).what, empty(), false).unwrap();
         assert_eq!(shown(&["drops"]), "no packet was dropped\n");
+        assert_eq!(shown(&["qos"]), "no endpoints on this host\n");
         assert_eq!(shown(&["tunnels"]), "no tunnels: no other host is known\n");
     }
 

@@ -7,10 +7,11 @@ use ipnet::{IpNet, Ipv4Net};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use weft_pipelines::flow::Timeouts;
+use weft_pipelines::qos::Charge;
 use weft_pipelines::{Mac, Vni};
 
 use super::diagnostic::{At, Diagnostics};
-use super::scalar::{HostName, Name};
+use super::scalar::{Codepoint, CodepointSet, HostName, Name};
 
 /// A fabric: its hosts, and the tenants whose endpoints they carry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,10 @@ pub struct Fabric {
     pub name: Name,
     /// The UDP port that VTEPs listen on.
     pub vxlan_port: u16,
+    /// How the DSCP crosses the tunnel.
+    pub vxlan_dscp: Dscp,
+    /// What packets cost where traffic is measured.
+    pub charge: Charge,
     /// How sessions are kept.
     pub sessions: Sessions,
     /// The hosts, in the document's order.
@@ -34,6 +39,17 @@ impl Fabric {
     pub fn host(&self, name: &str) -> Option<HostIndex> {
         self.hosts.iter().position(|host| host.name == name).map(HostIndex)
     }
+}
+
+/// How the DSCP crosses the tunnel (RFC 2983).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dscp {
+    /// The outer is the traffic class's; the inner arrives as it was sent.
+    #[default]
+    Pipe,
+    /// The outer is the inner's, and the inner becomes what the outer has become on its way.
+    Uniform,
 }
 
 /// How sessions are kept, on every host.
@@ -165,6 +181,8 @@ pub struct Uplink {
     pub addresses: Vec<Ipv4Net>,
     /// The largest IP packet that the underlay carries, in bytes.
     pub mtu: u16,
+    /// What is sent by it at most, in bits a second; `None` is what the device takes.
+    pub rate: Option<u64>,
     /// Neighbours that need no ARP, each on one of the uplink's networks.
     pub neighbors: Vec<Neighbor>,
     /// The next hop towards what is on none of the uplink's networks; itself on one.
@@ -203,8 +221,8 @@ pub struct Tenant {
     pub at: At,
 }
 
-/// Limits and a share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is assured, the most that may pass, and a share of the rest: of what is sent, and of what is received, each.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Qos {
     /// The assured rate, in bits a second.
     pub rate: Option<u64>,
@@ -216,8 +234,50 @@ pub struct Qos {
     pub weight: u16,
     /// The packets that may pass in a second.
     pub pps: Option<u64>,
+    /// The traffic classes, at most four; those that are served strictly come first, and each DSCP is in one. Empty
+    /// where nothing is said: an endpoint has its tenant's then, and a tenant one for all packets.
+    pub classes: Vec<Class>,
     /// Where the document describes it.
     pub at: At,
+}
+
+impl Default for Qos {
+    /// What is so where nothing is said.
+    fn default() -> Self {
+        Self {
+            rate: None,
+            ceil: None,
+            burst: None,
+            weight: 1,
+            pps: None,
+            classes: Vec::new(),
+            at: At::default(),
+        }
+    }
+}
+
+impl Qos {
+    /// The most that may be reached, in bits a second, with what is so where nothing is said.
+    pub fn most(&self) -> Option<u64> {
+        self.ceil.or(self.rate)
+    }
+}
+
+/// A traffic class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Class {
+    /// Its name; no two classes of an endpoint share one.
+    pub name: Name,
+    /// The DSCPs of its packets.
+    pub dscp: CodepointSet,
+    /// Whether these are those that no other class has.
+    pub rest: bool,
+    /// Whether its packets go before those of all classes that come after it.
+    pub strict: bool,
+    /// The share of what the strict ones leave, beside the others' weights; not 0.
+    pub weight: u16,
+    /// The outer DSCP that its packets get under [`Dscp::Pipe`].
+    pub mark: Codepoint,
 }
 
 /// A layer 2 network over the whole fabric.

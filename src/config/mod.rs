@@ -8,6 +8,7 @@ mod check;
 pub mod checked;
 mod device;
 mod diagnostic;
+mod dscp;
 pub mod raw;
 mod read;
 pub mod scalar;

@@ -3,11 +3,11 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::checked::{Hugepages, Mode, Poll, Service, Tracking, Verdict, VhostMode};
+use super::checked::{Dscp, Hugepages, Mode, Poll, Service, Tracking, Verdict, VhostMode};
 use super::read::Located;
 use super::scalar::{
-    Address, Count, Frequency, HostName, InterfaceAddress, Name, Network, PacketRate, Period, Rate, Size,
-    UnicastMac,
+    Address, Codepoint, Codepoints, Count, Frequency, HostName, InterfaceAddress, Name, Network, PacketRate,
+    Period, Rate, Size, UnicastMac,
 };
 
 /// A list, located as its items are.
@@ -34,6 +34,8 @@ pub struct Fabric {
     pub name: Located<Name>,
     /// The tunnel's parameters.
     pub vxlan: Option<Located<Vxlan>>,
+    /// What counts where traffic is measured: against rates and ceilings, of guests, tenants and uplinks.
+    pub qos: Option<Located<Charge>>,
     /// How sessions are kept, on every host.
     pub sessions: Option<Located<Sessions>>,
 }
@@ -45,6 +47,22 @@ pub struct Vxlan {
     /// The UDP port that VTEPs listen on. Default: 4789 (RFC 7348).
     #[schemars(range(min = 1))]
     pub port: Option<Located<u16>>,
+    /// How the DSCP crosses the tunnel (RFC 2983): the outer is the traffic class's `mark` and the inner arrives as it
+    /// was sent (pipe), or the outer is the inner's, and the inner becomes what the outer has become (uniform).
+    /// Default: pipe.
+    pub dscp: Option<Located<Dscp>>,
+}
+
+/// What counts where traffic is measured.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Charge {
+    /// The bytes that each packet is charged beside those from its Ethernet header to its end. Default: 24, Ethernet's
+    /// preamble, frame check sequence and gap.
+    #[schemars(range(max = 256))]
+    pub overhead: Option<Located<u16>>,
+    /// Whether what goes to another host, or comes from one, is charged the tunnel's headers. Default: true.
+    pub overlay: Option<Located<bool>>,
 }
 
 /// How sessions (connections, and what is like them) are kept.
@@ -154,6 +172,9 @@ pub struct Uplink {
     /// The largest IP packet that the underlay carries, in bytes. Guests get 50 less. Default: 1600.
     #[schemars(range(min = 626, max = 9216))]
     pub mtu: Option<Located<u16>>,
+    /// The rate that it is sent at, at most: less than the link's where a provider or a switch beyond it allows less.
+    /// Default: whatever the device takes.
+    pub rate: Option<Located<Rate>>,
     /// Neighbours that do not answer ARP, or are not to be asked.
     #[serde(default)]
     pub neighbors: List<Neighbor>,
@@ -194,21 +215,44 @@ pub struct Tenant {
     pub policy: Option<Located<Policy>>,
 }
 
-/// Limits and a share.
+/// What is assured, the most that may pass, and a share of the rest: of what is sent, and of what is received, each.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Qos {
-    /// The rate that is assured.
+    /// The rate that is assured, 8kbit or more. Of a tenant the default is what its endpoints on the host are assured
+    /// together.
     pub rate: Option<Located<Rate>>,
-    /// The rate that may be reached with what others leave. Default: `rate`.
+    /// The rate that may be reached with what others leave. Default: `rate`, where that is given.
     pub ceil: Option<Located<Rate>>,
-    /// How much may pass at once after silence.
+    /// How much may pass at once after silence, 1600B to 500MB. Default: what `ceil` brings in 5 ms, 64KiB or more.
     pub burst: Option<Located<Size>>,
     /// The share of what is left over, beside its siblings' weights. Default: 1.
     #[schemars(range(min = 1))]
     pub weight: Option<Located<u16>>,
-    /// The packets that may pass in a second.
+    /// The packets that may pass in a second; at once, after silence, what that brings in 5 ms, 64 or more.
     pub pps: Option<Located<PacketRate>>,
+    /// The traffic classes, those that are served strictly first. Default: the tenant's; if it has none, all packets
+    /// are in one.
+    #[schemars(length(min = 1, max = 4))]
+    pub classes: Option<List<Class>>,
+}
+
+/// A traffic class: some of an endpoint's packets, with a queue of their own.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Class {
+    /// The class's name.
+    pub name: Located<Name>,
+    /// The DSCPs of its packets, as ef, af41, 10 or 8-15. One class has none: it takes all other packets.
+    #[schemars(length(min = 1))]
+    pub dscp: Option<List<Codepoints>>,
+    /// Whether its packets go before those of all classes that come after it. Default: false.
+    pub strict: Option<Located<bool>>,
+    /// The share of what the strict ones leave, beside the others' weights. Not with `strict`. Default: 1.
+    #[schemars(range(min = 1))]
+    pub weight: Option<Located<u16>>,
+    /// The DSCP of the outer header that its packets get on the underlay, under `dscp: pipe`. Default: be (0).
+    pub mark: Option<Located<Codepoint>>,
 }
 
 /// A layer 2 network over the whole fabric.

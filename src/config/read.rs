@@ -521,7 +521,10 @@ impl fmt::Display for Step<'_> {
                 (None, _) if path.is_empty() => path.push_str(step.key),
                 (None, _) => path = format!("{path}.{}", step.key),
                 (Some(_), Some(name)) => {
-                    kind = step.key.strip_suffix('s').unwrap_or(step.key);
+                    kind = match step.key {
+                        "classes" => "class",
+                        key => key.strip_suffix('s').unwrap_or(key),
+                    };
                     names = if names.is_empty() { name.to_owned() } else { format!("{names}/{name}") };
                     path.clear();
                 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, de};
 use weft_pipelines::Mac;
 
 use super::checked::{PortRange, Service};
+pub use super::dscp::{Codepoint, CodepointSet, Codepoints};
 use super::suggest::quoted;
 
 /// The name of a fabric, tenant, endpoint or the like: a lower-case letter or digit, then letters, digits, `-`
@@ -179,16 +180,23 @@ pub struct Rate(pub u64);
 
 impl Rate {
     const MAX: u64 = 1_000_000_000_000;
+    const UNITS: [(&str, u64); 5] =
+        [("bit", 1), ("kbit", 1_000), ("Mbit", 1_000_000), ("Gbit", 1_000_000_000), ("Tbit", Self::MAX)];
 }
 
 impl FromStr for Rate {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let units =
-            [("bit", 1), ("kbit", 1_000), ("Mbit", 1_000_000), ("Gbit", 1_000_000_000), ("Tbit", Self::MAX)];
-        let rate = quantity(text, "a rate", &units, "500Mbit (bits a second)", NO_LIMIT)?;
+        let rate = quantity(text, "a rate", &Self::UNITS, "500Mbit (bits a second)", NO_LIMIT)?;
         bounded(text, rate, Self::MAX, "1Tbit").map(Self)
+    }
+}
+
+/// As the document writes it.
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&written(self.0, &Self::UNITS))
     }
 }
 
@@ -196,13 +204,24 @@ impl FromStr for Rate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PacketRate(pub u64);
 
+impl PacketRate {
+    const UNITS: [(&str, u64); 4] =
+        [("pps", 1), ("kpps", 1_000), ("Mpps", 1_000_000), ("Gpps", 1_000_000_000)];
+}
+
 impl FromStr for PacketRate {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let units = [("pps", 1), ("kpps", 1_000), ("Mpps", 1_000_000), ("Gpps", 1_000_000_000)];
-        let rate = quantity(text, "a packet rate", &units, "100kpps (packets a second)", NO_LIMIT)?;
+        let rate = quantity(text, "a packet rate", &Self::UNITS, "100kpps (packets a second)", NO_LIMIT)?;
         bounded(text, rate, 10_000_000_000, "10Gpps").map(Self)
+    }
+}
+
+/// As the document writes it.
+impl fmt::Display for PacketRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&written(self.0, &Self::UNITS))
     }
 }
 
@@ -210,23 +229,33 @@ impl FromStr for PacketRate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);
 
+impl Size {
+    const UNITS: [(&str, u64); 9] = [
+        ("B", 1),
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("TiB", 1 << 40),
+        ("kB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("TB", 1_000_000_000_000),
+    ];
+}
+
 impl FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let units = [
-            ("B", 1),
-            ("KiB", 1 << 10),
-            ("MiB", 1 << 20),
-            ("GiB", 1 << 30),
-            ("TiB", 1 << 40),
-            ("kB", 1_000),
-            ("MB", 1_000_000),
-            ("GB", 1_000_000_000),
-            ("TB", 1_000_000_000_000),
-        ];
-        let size = quantity(text, "a size", &units, "512MiB", NO_LIMIT)?;
+        let size = quantity(text, "a size", &Self::UNITS, "512MiB", NO_LIMIT)?;
         bounded(text, size, 64 << 40, "64TiB").map(Self)
+    }
+}
+
+/// As the document writes it.
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&written(self.0, &Self::UNITS))
     }
 }
 
@@ -313,6 +342,22 @@ fn quantity(text: &str, what: &str, units: &[(&str, u64)], example: &str, zero: 
     }
 }
 
+/// A number as [`quantity`] reads it: in the first unit, or the largest that it has three digits behind the point of at
+/// most, and that makes it shorter.
+fn written(value: u64, units: &[(&str, u64)]) -> String {
+    let texts = units.iter().filter(|(_, scale)| value >= *scale).filter_map(|(name, scale)| {
+        let thousandths = u128::from(value) * 1000;
+        let exact = thousandths.is_multiple_of(u128::from(*scale));
+        let thousandths = exact.then(|| thousandths / u128::from(*scale))?;
+        let part = format!("{:03}", thousandths % 1000);
+        let part = part.trim_end_matches('0');
+        let point = if part.is_empty() { "" } else { "." };
+        Some(format!("{}{point}{part}{name}", thousandths / 1000))
+    });
+    let shortest = texts.min_by_key(String::len);
+    shortest.unwrap_or_else(|| format!("{value}{}", units.first().map_or("", |(name, _)| name)))
+}
+
 fn bounded(text: &str, value: u64, max: u64, shown: &str) -> Result<u64, String> {
     if value > max {
         Err(format!("{} is more than {shown}, the most that makes sense", quoted(text)))
@@ -375,7 +420,8 @@ fn icmp(text: &str, rest: Option<&str>) -> Result<(Option<u8>, Option<u8>), Stri
     }
 }
 
-fn number<T: FromStr>(digits: &str) -> Option<T> {
+/// A number of digits alone.
+pub(super) fn number<T: FromStr>(digits: &str) -> Option<T> {
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) { None } else { digits.parse().ok() }
 }
 
@@ -432,6 +478,8 @@ scalars! {
     Period matches "^[0-9]+(\\.[0-9]{1,3})?(s|m|h|d)$" "A time, as 30s, 5m, 2h or 1d; 1s to 30d."
     Count "integer" matches "^[0-9]+(\\.[0-9]{1,3})?(k|M)?$" "How many, as 1024, 256k or 1M (powers of 1000)."
     Frequency matches "^[0-9]+(\\.[0-9]{1,3})?(/s|k/s|M/s)$" "Times a second, as 50000/s or 50k/s (powers of 1000)."
+    Codepoint "integer" matches "^(be|df|le|ef|va|nc|cs[0-7]|af[1-4][1-3]|[0-9]{1,2})$" "A DSCP: a name, as ef, af41 or cs1, or a number from 0 to 63."
+    Codepoints "integer" matches "^(be|df|le|ef|va|nc|cs[0-7]|af[1-4][1-3]|[0-9]{1,2}(-[0-9]{1,2})?)$" "DSCPs: a name, as ef, af41 or cs1, a number from 0 to 63, or a range of numbers, as 8-15."
     Service matches
         "^(any|(tcp|udp|sctp)(/[0-9]{1,5}(-[0-9]{1,5})?)?|icmp(v6)?(/[0-9]{1,3}(/[0-9]{1,3})?)?)$"
         "What a packet is for: tcp, udp or sctp with ports (tcp/443, tcp/8000-8099), icmp or icmpv6 with type and code (icmp/8, icmp/3/4), or any."
@@ -455,6 +503,20 @@ mod tests {
         assert_eq!(("1024".parse(), "256k".parse()), (Ok(Count(1_024)), Ok(Count(256_000))));
         assert_eq!(("16777216".parse(), "1.5M".parse()), (Ok(Count(1 << 24)), Ok(Count(1_500_000))));
         assert_eq!(("50000/s".parse(), "50k/s".parse()), (Ok(Frequency(50_000)), Ok(Frequency(50_000))));
+    }
+
+    #[test]
+    fn quantities_are_written_as_they_are_read() {
+        let rates = [1, 999, 1_000, 64_000, 1_500_000, 999_999_937, 2_000_000_000, Rate::MAX];
+        let written = rates.map(|rate| Rate(rate).to_string());
+        assert_eq!(
+            written,
+            ["1bit", "999bit", "1kbit", "64kbit", "1.5Mbit", "999999937bit", "2Gbit", "1Tbit"]
+        );
+        assert!(rates.iter().zip(&written).all(|(rate, text)| text.parse() == Ok(Rate(*rate))));
+        let sizes = [1_600, 65_536, 1 << 20, 500_000_000, 1_536, 65_537].map(|size| Size(size).to_string());
+        assert_eq!(sizes, ["1600B", "64KiB", "1MiB", "500MB", "1536B", "65537B"]);
+        assert_eq!(PacketRate(100_000).to_string(), "100kpps");
     }
 
     #[test]

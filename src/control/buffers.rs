@@ -5,7 +5,7 @@ use weft_pipelines::BURST;
 use weft_pipelines::overlay::neighbor;
 
 use super::compile::{PortPlan, ports};
-use crate::config::checked::{Attach, Fabric, HostIndex};
+use crate::config::checked::{Attach, Fabric, Host, HostIndex};
 use crate::worker::RING;
 
 /// Descriptors of a device's queue, each way.
@@ -18,6 +18,10 @@ const LINK_OVERHEAD: usize = 18;
 const BUFFER_OVERHEAD: usize = 128 + 128 + 64;
 /// Free buffers that a worker may keep to itself: one and a half times DPDK's cache of 256.
 const CACHE: u64 = 384;
+/// Packets that may wait in a shaper for their turn to leave, at the least and at the most. With less, what is sent in
+/// bursts would be dropped; more would wait for seconds.
+const MIN_BACKLOG: u64 = 1024;
+const MAX_BACKLOG: u64 = 65_536;
 
 /// Packet buffers: how many, and of what size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,10 +40,8 @@ impl Buffers {
     /// When they are fewer than can be in use at once: packets would be lost for want of a buffer, uncounted.
     pub fn new(fabric: &Fabric, host: HostIndex) -> Result<Self, TooLittle> {
         let this = &fabric.hosts[host.0];
-        let largest = this.uplinks.iter().map(|uplink| usize::from(uplink.mtu) + LINK_OVERHEAD).max();
-        let data_room = largest.unwrap_or_default().max(DATA_ROOM);
+        let (count, data_room) = fitting(this);
         let buffer = (data_room + BUFFER_OVERHEAD) as u64;
-        let count = this.memory.size * 3 / 4 / buffer;
         let needed = needed(fabric, host);
         if count < needed {
             let wanted = (needed * buffer).div_ceil(3) * 4;
@@ -50,8 +52,34 @@ impl Buffers {
                 wanted: wanted.div_ceil(1 << 20),
             });
         }
-        Ok(Self { count: count.min(u64::from(u32::MAX)), data_room })
+        Ok(Self { count, data_room })
     }
+}
+
+/// How many packets may wait in each of the host's shapers for their turn to leave: half of those buffers that are for
+/// nothing else are theirs. The other half is what makes up for guesses: a pool that runs dry stops all ports.
+pub fn backlog(fabric: &Fabric, host: HostIndex) -> u32 {
+    let this = &fabric.hosts[host.0];
+    let left = fitting(this).0.saturating_sub(needed(fabric, host));
+    let each = left / 2 / shapers(this);
+    (MIN_BACKLOG + each).min(MAX_BACKLOG) as u32
+}
+
+/// How many buffers fit three quarters of the host's memory, and the bytes of a packet that each holds.
+fn fitting(host: &Host) -> (u64, usize) {
+    let largest = host.uplinks.iter().map(|uplink| usize::from(uplink.mtu) + LINK_OVERHEAD).max();
+    let data_room = largest.unwrap_or_default().max(DATA_ROOM);
+    let count = host.memory.size * 3 / 4 / (data_room + BUFFER_OVERHEAD) as u64;
+    (count.min(u64::from(u32::MAX)), data_room)
+}
+
+fn workers(host: &Host) -> u64 {
+    host.workers.cores.len().max(1) as u64
+}
+
+/// How many shapers there are: each worker has one for its guests, and one for each of its uplinks.
+fn shapers(host: &Host) -> u64 {
+    workers(host) + host.uplinks.len() as u64
 }
 
 /// Buffers that can be in use at once.
@@ -66,10 +94,11 @@ fn needed(fabric: &Fabric, host: HostIndex) -> u64 {
         PortPlan::Uplink(_) => 2 * u64::from(DESCRIPTORS),
     };
     let ports: u64 = plans.iter().map(held_by).sum();
-    let workers = fabric.hosts[host.0].workers.cores.len().max(1) as u64;
+    let this = &fabric.hosts[host.0];
+    let (workers, shapers) = (workers(this), shapers(this));
     let rings = workers * (workers - 1) * RING as u64;
     let waiting = (fabric.hosts.len() * neighbor::HELD) as u64;
-    ports + workers * CACHE + rings + waiting
+    ports + workers * CACHE + shapers * MIN_BACKLOG + rings + waiting
 }
 
 /// The host's memory holds fewer packet buffers than can be in use at once.
@@ -132,17 +161,43 @@ mod tests {
     }
 
     #[test]
+    fn half_of_what_is_left_may_wait() {
+        let uplinks = "{ name: a, device: net_ring0, address: [198.51.100.1/24] }, \
+                       { name: b, device: net_ring1, address: [203.0.113.1/24] }";
+        let backlog = |size: &str, workers: usize, uplinks: &str| {
+            let cores: Vec<String> = (0..workers).map(|core| core.to_string()).collect();
+            let document = format!(
+                "fabric: {{ name: f }}\nhosts: [{{ name: h, vtep: 198.51.100.1, memory: {{ size: {size} }}, \
+                 workers: {{ cores: [{}] }}, \
+                 uplinks: [{uplinks}] }}]",
+                cores.join(", ")
+            );
+            let fabric = config::parse("test", &document).unwrap();
+            assert!(Buffers::new(&fabric, HostIndex(0)).is_ok());
+            u64::from(super::backlog(&fabric, HostIndex(0)))
+        };
+        let left = (48 << 20) / 2368 - 384 - 1024 - neighbor::HELD as u64;
+        assert_eq!(backlog("64MiB", 1, ""), 1024 + left / 2);
+        let left = (48 << 20) / 2368 - 4 * (384 + 1024) - 12 * RING as u64 - neighbor::HELD as u64;
+        assert_eq!(backlog("64MiB", 4, ""), 1024 + left / 8);
+        // Uplinks have shapers of their own.
+        let left = (48 << 20) / 2368 - 384 - 3 * 1024 - 4 * u64::from(DESCRIPTORS) - neighbor::HELD as u64;
+        assert_eq!(backlog("64MiB", 1, uplinks), 1024 + left / 6);
+        assert_eq!(backlog("16GiB", 1, uplinks), 65_536);
+    }
+
+    #[test]
     fn what_can_be_in_use_at_once_must_fit() {
         // A device holds its rings, a vhost-user port nothing for long.
         assert!(buffers("64MiB", 1600, "[]", (100, 0)).is_ok());
         let error = buffers("64MiB", 1600, "[]", (0, 20)).unwrap_err();
-        assert_eq!(error.needed, 21 * 2048 + 384 + 16);
+        assert_eq!(error.needed, 21 * 2048 + 384 + 2 * 1024 + 16);
         assert_eq!((error.size, error.buffers), (64, (48 << 20) / 2368));
         // What it asks for is enough, and not much more than that.
         assert!(buffers(&format!("{}MiB", error.wanted), 1600, "[]", (0, 20)).is_ok());
         assert!(buffers(&format!("{}MiB", error.wanted - 1), 1600, "[]", (0, 20)).is_err());
         // Each two workers have a ring each way.
-        assert!(buffers("64MiB", 1600, "[0, 1, 2, 3]", (1, 0)).is_ok());
+        assert!(buffers("64MiB", 1600, "[0, 1, 2]", (1, 0)).is_ok());
         assert!(buffers("64MiB", 1600, "[0, 1, 2, 3, 4, 5]", (1, 0)).is_err());
     }
 }

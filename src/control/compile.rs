@@ -2,6 +2,7 @@
 
 mod numbers;
 mod policy;
+mod qos;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -71,6 +72,8 @@ pub struct PortLabel {
     pub mtu: u16,
     /// The tenant of an endpoint's port.
     pub tenant: Option<TenantId>,
+    /// The names of an endpoint's traffic classes; none where one is for all packets.
+    pub classes: Vec<String>,
 }
 
 /// An endpoint, as it is shown.
@@ -114,6 +117,13 @@ impl PortPlan<'_> {
             Self::Guest { endpoint, .. } => Some(endpoint.attach.clone()),
         };
         (self.name(), attach)
+    }
+
+    /// The traffic classes of an endpoint: its own, else its tenant's. None where one is for all packets.
+    pub fn classes(&self) -> &[checked::Class] {
+        let Self::Guest { tenant, endpoint, .. } = self else { return &[] };
+        let said = [&endpoint.qos, &tenant.qos].into_iter().flatten().map(|qos| qos.classes.as_slice());
+        said.into_iter().find(|classes| !classes.is_empty()).unwrap_or_default()
     }
 
     /// What the port is attached to, for people.
@@ -258,8 +268,8 @@ impl<'a> Compiler<'a> {
             slots: numbers.slots as usize,
             sessions: self.sessions(),
             policies: self.snapshot_policies(numbers.tenants.given()),
-            shares: vec![Default::default(); numbers.tenants.given()],
-            qos: Default::default(),
+            shares: self.shares(numbers.tenants.given()),
+            qos: self.qos(),
             endpoints: Endpoints::new(&self.places(&underlay)),
             vnis: Table::new(vnis),
             peers: Table::new(peers),
@@ -388,6 +398,7 @@ impl<'a> Compiler<'a> {
             guests.count() as u32
         };
         let guests: Vec<u32> = (0..self.workers.max(1)).map(|id| guests(WorkerId(id as u16))).collect();
+        let classes = self.tenant_classes();
         let vacant = |index| Port { worker: worker(PortId(index as u16)), kind: PortKind::Vacant };
         let before = self.previous.map_or(0, |previous| previous.snapshot.ports.len());
         let mut ports: Vec<Port> = (0..before).map(vacant).collect();
@@ -396,7 +407,7 @@ impl<'a> Compiler<'a> {
                 PortPlan::Uplink(uplink) => PortKind::Uplink(Uplink {
                     mac: self.macs.get(at).copied().unwrap_or_default(),
                     addresses: uplink.addresses.iter().map(|net| net.addr()).collect(),
-                    rate: 0,
+                    rate: uplink.rate.unwrap_or_default(),
                 }),
                 PortPlan::Guest { index, endpoint, .. } => PortKind::Guest(Guest {
                     tenant: self.tenants[*index],
@@ -405,8 +416,8 @@ impl<'a> Compiler<'a> {
                     ipv4: endpoint.ips.iter().filter_map(v4).collect(),
                     ipv6: endpoint.ips.iter().filter_map(v6).chain([link_local(endpoint.mac)]).collect(),
                     limits: limits(endpoint.sessions, self.here().sessions, guests[worker(id).index()]),
-                    share: Default::default(),
-                    classes: Default::default(),
+                    share: qos::share(endpoint.qos.as_ref()),
+                    classes: self.classes(id, endpoint.qos.as_ref(), &classes[*index]),
                 }),
             };
             put(&mut ports, id.index(), Port { worker: worker(id), kind });
@@ -461,6 +472,7 @@ impl<'a> Compiler<'a> {
             attach: plan.attach(),
             mtu: if let PortPlan::Uplink(uplink) = plan { uplink.mtu } else { guest_mtu },
             tenant: if let PortPlan::Guest { index, .. } = plan { Some(self.tenants[*index]) } else { None },
+            classes: plan.classes().iter().map(|class| class.name.to_string()).collect(),
         };
         // A port that is no more keeps its name: what it counted is still told.
         let mut ports = self.previous.map_or_else(Vec::new, |previous| previous.labels.ports.clone());

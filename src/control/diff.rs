@@ -75,7 +75,7 @@ pub fn restart(old: &Fabric, new: &Fabric, here: &str) -> Vec<Detail> {
     let of = |fabric: &Fabric| fabric.host(here).map(|index| fabric.hosts[index.0].clone());
     if let (Some(old), Some(new)) = (of(old), of(new)) {
         let mut own = Details::default();
-        host(&old, &new, &mut own);
+        host(&with_rates_of(old, &new), &new, &mut own);
         details.0.extend(
             own.0.into_iter().map(|detail| Detail { key: format!("host {here}: {}", detail.key), ..detail }),
         );
@@ -83,10 +83,24 @@ pub fn restart(old: &Fabric, new: &Fabric, here: &str) -> Vec<Detail> {
     details.0
 }
 
+/// `old` with the rates that `new` has its uplinks send at: these are no device's.
+fn with_rates_of(mut old: Host, new: &Host) -> Host {
+    for uplink in &mut old.uplinks {
+        if let Some(same) = new.uplinks.iter().find(|other| other.name == uplink.name) {
+            uplink.rate = same.rate;
+        }
+    }
+    old
+}
+
 fn fabric(old: &Fabric, new: &Fabric, changes: &mut Vec<Change>) {
     let mut details = Details::default();
     details.compare("name", &old.name, &new.name, ToString::to_string);
     details.compare("vxlan.port", &old.vxlan_port, &new.vxlan_port, u16::to_string);
+    details.compare("vxlan.dscp", &old.vxlan_dscp, &new.vxlan_dscp, |dscp| words::dscp(*dscp).to_owned());
+    let (before, now) = (old.charge, new.charge);
+    details.compare("qos.overhead", &before.overhead, &now.overhead, |bytes| format!("{bytes} bytes"));
+    details.compare("qos.overlay", &before.overlay, &now.overlay, bool::to_string);
     let (before, now) = (&old.sessions, &new.sessions);
     details.compare("sessions.tcp", &before.tcp, &now.tcp, |tcp| words::tracking(*tcp).to_owned());
     details.compare("sessions.pick-up", &before.pick_up, &now.pick_up, bool::to_string);
@@ -128,6 +142,7 @@ fn tenant((old_fabric, old): Of<'_>, (new_fabric, new): Of<'_>, changes: &mut Ve
     let tenant = &new.name;
     let mut details = Details::default();
     details.maybe("qos", words::qos(&old.qos), words::qos(&new.qos));
+    details.maybe("qos.classes", words::classes(&old.qos), words::classes(&new.qos));
     details.maybe("sessions", words::limits(&old.sessions), words::limits(&new.sessions));
     note(changes, "tenant", tenant.to_string(), (Some(old), Some(new)), details);
 
@@ -216,6 +231,7 @@ fn endpoint(old: Option<(&Endpoint, Of<'_>)>, new: Option<(&Endpoint, Of<'_>)>) 
         if endpoint.sessions == of.sessions { None } else { words::limits(&endpoint.sessions) }
     });
     each("qos", &|(endpoint, _)| words::qos(&endpoint.qos));
+    each("qos.classes", &|(endpoint, _)| words::classes(&endpoint.qos));
     details
 }
 

@@ -1,5 +1,7 @@
 //! How the workers stand, with the names put to it: the report.
 
+mod qos;
+
 use std::collections::BTreeMap;
 
 use weft_pipelines::counters::{Drops, PortCounters, TunnelCounters};
@@ -44,6 +46,7 @@ impl Observation<'_> {
             uptime_ns: self.uptime_ns,
             ports: self.ports(&counters),
             tenants: self.tenants(&counters),
+            qos: self.qos(&counters),
             endpoints: self.endpoints(),
             tunnels: self.tunnels(&counters),
             drops: self.drops(&counters),
@@ -249,19 +252,20 @@ fn state(state: neighbor::State) -> NeighborState {
 
 #[cfg(test)]
 mod tests {
-    use weft_pipelines::counters::Traffic;
+    use weft_pipelines::counters::{Metered, Shaped, Traffic};
     use weft_pipelines::{Epoch, Mac};
 
     use super::*;
     use crate::config;
-    use crate::control::compile::{Compiled, compile};
+    use crate::control::compile::{Compiled, Previous, compile};
+    use crate::report::{ClassReport, QueueReport};
     use crate::worker::Work;
 
     const ANSWERED: Mac = Mac([2, 0, 0, 0, 9, 2]);
+    const UPLINK: Mac = Mac([2, 0, 0, 0, 9, 1]);
 
     /// An uplink and blue/g2 are the first worker's, blue/g1 the second's; `there` is behind the uplink.
-    fn compiled() -> Compiled {
-        let document = r#"
+    const DOCUMENT: &str = r#"
 fabric: { name: lab }
 hosts:
   - { name: here, vtep: 198.51.100.1, workers: { cores: [2, 3] }, uplinks: [{ name: up0, device: net_null0, address: [198.51.100.1/24] }] }
@@ -275,8 +279,14 @@ tenants:
       - { name: far, host: there, attach: { vhost-user: far }, segment: front, mac: "02:00:00:00:00:04", ip: [10.1.0.4] }
   - name: red
 "#;
+
+    fn compiled() -> Compiled {
+        compiled_from(DOCUMENT)
+    }
+
+    fn compiled_from(document: &str) -> Compiled {
         let fabric = config::parse("test", document).unwrap();
-        compile(&fabric, fabric.host("here").unwrap(), &[Mac([2, 0, 0, 0, 9, 1])], 2, Epoch(3), None).unwrap()
+        compile(&fabric, fabric.host("here").unwrap(), &[UPLINK], 2, Epoch(3), None).unwrap()
     }
 
     /// How two workers stand after some traffic: the second's guest sent 9 packets, of which one was spoofed, 2 went
@@ -308,7 +318,7 @@ tenants:
             workers,
             cores: &[Some(2), Some(3)],
             poll: Poll::Adaptive,
-            links: &[true, true, false],
+            links: &[true, true, false, false],
             uptime_ns: 5,
         };
         observation.report()
@@ -375,6 +385,70 @@ tenants:
         assert_eq!((blue.to_fabric, blue.from_fabric), (6, 0));
         assert_eq!(named(&blue.drops), [("port_down", 1), ("spoofed_ip", 1)]);
         assert_eq!((tenants[1].name.as_str(), tenants[1].endpoints_here, tenants[1].rx), ("red", 0, 0));
+    }
+
+    #[test]
+    fn what_came_of_limits_is_told_of_endpoints_and_summed_for_tenants() {
+        let limited = DOCUMENT
+            .replace("- name: blue\n", "- name: blue\n    qos: { rate: 1Gbit, ceil: 2Gbit, classes: [{ name: all }] }\n")
+            .replace(
+                "ip: [10.1.0.1] }",
+                "ip: [10.1.0.1], qos: { pps: 1kpps, weight: 3, classes: [{ name: voice, dscp: [ef], strict: true }, { \
+                 name: rest, weight: 5 }] } }",
+            );
+        let mut compiled = compiled_from(&limited);
+        let [mut first, mut second] = standings(&compiled.snapshot);
+        let packets = |packets| Traffic { packets, bytes: packets * 124 };
+        // g1 is the second worker's, and what it sends leaves by the first's uplink.
+        second.counters.ports[1].metered =
+            Metered { passed: packets(9), yellow: 4, held_back: 700, cycles: 450 };
+        let shaped =
+            Shaped { passed: packets(6), waited: 2, waiting: 900, longest: 800, marked: 1, dropped: 3 };
+        first.counters.ports[1].to_fabric = shaped;
+        first.counters.ports[2].to_guest = Shaped { waited: 4, longest: 900, ..shaped };
+        second.counters.ports[2].to_guest = Shaped { dropped: 1, ..Shaped::default() };
+        first.work.busy_cycles = 2_000;
+        let standings = [first, second];
+        let qos = report_of(&standings, &compiled).qos;
+        let names: Vec<&str> = qos.iter().map(|row| row.name.as_str()).collect();
+        assert_eq!(names, ["blue", "blue/g1", "blue/g2"]);
+        let [blue, g1, g2] = &qos[..] else { panic!("three rows") };
+
+        assert_eq!(
+            (blue.limits.rate_bits_per_s, blue.limits.ceil_bits_per_s),
+            (Some(1_000_000_000), Some(2_000_000_000))
+        );
+        assert_eq!((g1.limits.rate_bits_per_s, g1.limits.packets_per_s), (None, Some(1_000)));
+        assert_eq!((g1.limits.burst_bytes, g1.limits.burst_packets, g1.limits.weight), (None, Some(64), 3));
+        let class = |name: &str, strict, weight| ClassReport { name: name.into(), strict, weight };
+        assert_eq!(g1.classes, [class("voice", true, 1), class("rest", false, 5)]);
+        assert_eq!(
+            (g2.classes.as_slice(), blue.classes.as_slice()),
+            (&[class("all", false, 1)][..], &[][..])
+        );
+
+        let sent = g1.sent;
+        assert_eq!((sent.passed_packets, sent.passed_bytes, sent.beyond_rate_packets), (9, 1_116, 4));
+        assert_eq!((sent.held_back_ns, sent.cycles, sent.worker_busy_cycles), (700, 450, 900));
+        // A tenant's workers are all that its endpoints are of.
+        assert_eq!((blue.sent.cycles, blue.sent.worker_busy_cycles), (450, 2_900));
+        assert_eq!((g1.to_fabric, g1.to_guest), (blue.to_fabric, QueueReport::default()));
+        assert_eq!((g1.to_fabric.passed_packets, g1.to_fabric.mean_wait_ns()), (6, Some(450)));
+        assert_eq!((g2.to_guest.longest_wait_ns, g2.to_guest.dropped_packets), (900, 4));
+        assert_eq!((g2.to_guest.waited_ns, g2.to_guest.marked_packets), (900, 1));
+        assert_eq!(g2.to_fabric.mean_wait_ns(), None);
+
+        // What is no more has no row, and what it counted is its tenant's.
+        let fabric = config::parse("test", &limited.replace("name: g1,", "name: g3,")).unwrap();
+        let before = config::parse("test", &limited).unwrap();
+        let previous = Previous { fabric: &before, compiled: &compiled };
+        compiled =
+            compile(&fabric, fabric.host("here").unwrap(), &[UPLINK], 2, Epoch(4), Some(previous)).unwrap();
+        let mut links = standings;
+        links.iter_mut().for_each(|standing| standing.counters.grow(compiled.snapshot.sizes()));
+        let qos = report_of(&links, &compiled).qos;
+        let names: Vec<&str> = qos.iter().map(|row| row.name.as_str()).collect();
+        assert_eq!((names, qos[0].sent.passed_packets), (vec!["blue", "blue/g2", "blue/g3"], 9));
     }
 
     #[test]

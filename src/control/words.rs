@@ -4,9 +4,10 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use crate::config::checked::{
-    Attach, Host, Memory, Mode, Peer, Qos, Rule, Service, SessionLimits, Tenant, Tracking, Uplink, Verdict,
-    VhostMode, Workers,
+    Attach, Class, Dscp, Host, Memory, Mode, Peer, Qos, Rule, Service, SessionLimits, Tenant, Tracking,
+    Uplink, Verdict, VhostMode, Workers,
 };
+use crate::config::scalar::{PacketRate, Rate, Size};
 
 /// A rule of `tenant`: `web -> db allow tcp/5432, udp/53 (audit)`.
 pub fn rule(tenant: &Tenant, rule: &Rule) -> String {
@@ -92,19 +93,37 @@ pub fn attach(attach: &Attach) -> String {
     }
 }
 
+/// `pipe` or `uniform`.
+pub fn dscp(dscp: Dscp) -> &'static str {
+    match dscp {
+        Dscp::Pipe => "pipe",
+        Dscp::Uniform => "uniform",
+    }
+}
+
 /// Limits and a share.
 pub fn qos(qos: &Option<Qos>) -> Option<String> {
-    let Qos { rate, ceil, burst, weight, pps, .. } = qos.as_ref()?;
-    let number =
-        |name: &str, value: &Option<u64>, unit: &str| value.map(|value| format!("{name} {value}{unit}"));
+    let Qos { rate, ceil, burst, weight, pps, classes: _, at: _ } = qos.as_ref()?;
     let parts = [
-        number("rate", rate, " bit/s"),
-        number("ceil", ceil, " bit/s"),
-        number("burst", burst, " bytes"),
-        number("pps", pps, ""),
+        rate.map(|rate| format!("rate {}", Rate(rate))),
+        ceil.map(|ceil| format!("ceil {}", Rate(ceil))),
+        burst.map(|burst| format!("burst {}", Size(burst))),
+        pps.map(|pps| format!("pps {}", PacketRate(pps))),
         Some(format!("weight {weight}")),
     ];
     Some(list(parts.into_iter().flatten()))
+}
+
+/// The traffic classes, in their order; none if nothing is said.
+pub fn classes(qos: &Option<Qos>) -> Option<String> {
+    let class = |Class { name, dscp, rest, strict, weight, mark }: &Class| {
+        let packets = if *rest { "all other".to_owned() } else { dscp.to_string() };
+        let served = if *strict { "strict".to_owned() } else { format!("weight {weight}") };
+        let mark = if mark.0 == 0 { String::new() } else { format!(", mark {mark}") };
+        format!("{name} ({packets}; {served}{mark})")
+    };
+    let classes = &qos.as_ref()?.classes;
+    (!classes.is_empty()).then(|| list(classes.iter().map(class)))
 }
 
 /// What a guest may take of the room for sessions; none if nothing is said.
@@ -133,8 +152,11 @@ pub fn memory(memory: &Memory) -> String {
 
 /// An uplink.
 pub fn uplink(uplink: &Uplink) -> String {
-    let Uplink { name: _, device, addresses, mtu, neighbors, gateway, at: _ } = uplink;
+    let Uplink { name: _, device, addresses, mtu, rate, neighbors, gateway, at: _ } = uplink;
     let mut text = format!("{device}, {}, mtu {mtu}", list(addresses));
+    if let Some(rate) = rate {
+        text += &format!(", rate {}", Rate(*rate));
+    }
     if let Some(gateway) = gateway {
         text += &format!(", gateway {gateway}");
     }

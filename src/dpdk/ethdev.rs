@@ -166,13 +166,13 @@ pub struct RxQueue {
 }
 
 impl RxQueue {
-    /// Appends packets to `burst`, up to its free capacity; returns how many.
+    /// Appends packets to `burst`, up to `limit` (about: four at least) and to its free capacity; returns how many.
     ///
     /// Ask with an empty burst: the vector code of some NIC drivers gives none where there is room for less than four.
     #[inline]
-    pub fn burst(&mut self, burst: &mut Burst) -> usize {
+    pub fn burst(&mut self, burst: &mut Burst, limit: usize) -> usize {
         let len = burst.len();
-        let room = burst.remaining_capacity() as u16;
+        let room = burst.remaining_capacity().min(limit.max(LEAST)) as u16;
         // SAFETY: the burst has room for that many pointers after its `len`, a buffer is one pointer, and the
         // port is started as long as its device lives. `&mut self`: no other thread uses the queue.
         unsafe {
@@ -183,6 +183,9 @@ impl RxQueue {
         }
     }
 }
+
+/// Frames that are asked for at least: drivers with vector instructions give none to who asks for fewer.
+const LEAST: usize = 4;
 
 /// A send queue, for one thread at a time.
 pub struct TxQueue {

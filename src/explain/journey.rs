@@ -17,6 +17,7 @@ use super::host::{CHECK_POLICY, Glimpse, Passage, Switch};
 use super::purpose::{self, Purpose};
 use super::ruling::Ruling;
 use crate::config::checked::{Fabric, Host, HostIndex, Tenant};
+use crate::config::scalar::Codepoint;
 use crate::control::compile::TooMany;
 use crate::replay::{derived_mac, uplink_mac};
 
@@ -155,7 +156,9 @@ impl<'a> Journey<'a> {
         let name = &switch.compiled.labels.ports[port.index()].name;
         let mut say = |stage, says| steps.push(self.step(host, stage, says));
         if matches!(switch.snapshot().port(port).kind, PortKind::Guest(_)) {
-            say("deliver", format!("sent to {name}"));
+            let class = traffic_class(switch, port, frame);
+            let class = class.map_or_else(String::new, |class| format!(", in its traffic class {class}"));
+            say("deliver", format!("sent to {name}{class}"));
             return Sent::Endpoint(name.clone());
         }
         let destination = Ethernet::split(frame)
@@ -222,6 +225,14 @@ enum Sent {
     Endpoint(String),
     Host(HostIndex),
     Nowhere,
+}
+
+/// The name of the traffic class of a guest at `port` that `frame` is in, if it has several.
+fn traffic_class<'a>(switch: &'a Switch, port: PortId, frame: &[u8]) -> Option<&'a str> {
+    let names = &switch.compiled.labels.ports[port.index()].classes;
+    let class = switch.snapshot().guest(port)?.classes.of(tos::of(frame).unwrap_or_default());
+    let name = names.get(class.index()).filter(|_| names.len() > 1)?;
+    Some(name)
 }
 
 /// The place of the uplink that has the host's VTEP.
@@ -327,7 +338,17 @@ impl Teller<'_> {
         let peer = self.peer_name(glimpse.tunnel);
         let vni = self.switch.snapshot().segment(glimpse.segment).vni.value();
         let (from, to, port) = (ip.source(), ip.destination(), udp.source_port());
-        Some(format!("VXLAN from {from} to {to}, the VTEP of {peer}; VNI {vni}, UDP source port {port}"))
+        let class = traffic_class(self.switch, self.port, glimpse.data.get(template::LEN..)?);
+        let class = class.map_or_else(String::new, |class| {
+            format!("; in traffic class {class} of {}", self.port_name(self.port))
+        });
+        let mark = match tos::of(&glimpse.data).map(|tos| Codepoint(tos >> 2)) {
+            Some(dscp) if dscp != Codepoint::default() => format!(", DSCP {dscp}"),
+            _ => String::new(),
+        };
+        Some(format!(
+            "VXLAN from {from} to {to}, the VTEP of {peer}; VNI {vni}, UDP source port {port}{mark}{class}"
+        ))
     }
 }
 

@@ -28,6 +28,7 @@ use question::{Asked, Party};
 pub use ruling::{Audit, Decider, Ruling};
 
 use crate::config::checked::{Fabric, HostIndex};
+use crate::config::scalar::Codepoint;
 use crate::control::compile::TooMany;
 
 /// The port that connections are opened from unless told otherwise.
@@ -46,6 +47,8 @@ pub struct Ask {
     pub source: u16,
     /// Whether by IPv6 where both ends have both.
     pub ipv6: bool,
+    /// The DSCP of the packets.
+    pub dscp: Codepoint,
 }
 
 /// What would happen.
@@ -126,6 +129,7 @@ pub fn explain(fabric: &Fabric, ask: &Ask) -> Result<Explanation, Problem> {
                 to: Side { mac: to_mac, address: to.address },
                 purpose: ask.purpose,
                 source: ask.source,
+                dscp: ask.dscp,
             };
             let mut walk = Walk {
                 fabric,

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use weft_pipelines::Mac;
 use weft_pipelines::wire::ethernet::{self, EtherType};
 use weft_pipelines::wire::ipv4::protocol;
-use weft_pipelines::wire::{checksum, icmp, icmpv6, ipv4, ipv6, sctp, tcp, udp};
+use weft_pipelines::wire::{checksum, icmp, icmpv6, ipv4, ipv6, sctp, tcp, tos, udp};
 
 use super::purpose::Purpose;
+use crate::config::scalar::Codepoint;
 
 /// One side of a connection on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct Connection {
     pub purpose: Purpose,
     /// The port that it is opened from; the identifier of ICMP queries.
     pub source: u16,
+    /// The DSCP of its packets.
+    pub dscp: Codepoint,
 }
 
 /// Sequence numbers that the two sides of a TCP connection begin with.
@@ -48,7 +51,7 @@ impl Connection {
             protocol::ICMP | protocol::ICMPV6 => message(kind, code, self.source),
             _ => DATA.to_vec(),
         };
-        frame(self.from, self.to, self.purpose.protocol, payload)
+        self.marked(frame(self.from, self.to, self.purpose.protocol, payload))
     }
 
     /// The packet that answers it; `None` where nothing is ever answered.
@@ -63,7 +66,12 @@ impl Connection {
             protocol::ICMPV6 => message(answer_to(kind, icmpv6::query_of)?, 0, self.source),
             _ => DATA.to_vec(),
         };
-        Some(frame(self.to, self.from, self.purpose.protocol, payload))
+        Some(self.marked(frame(self.to, self.from, self.purpose.protocol, payload)))
+    }
+
+    fn marked(&self, mut frame: Vec<u8>) -> Vec<u8> {
+        tos::set(&mut frame, self.dscp.0 << 2);
+        frame
     }
 }
 
@@ -156,6 +164,7 @@ mod tests {
     use weft_pipelines::stages::check_policy::question;
     use weft_pipelines::stages::identify::{Identity, Part, identify};
     use weft_pipelines::stages::parse;
+    use weft_pipelines::wire::Ipv4;
 
     use super::*;
 
@@ -166,7 +175,7 @@ mod tests {
     fn connection(is_v6: bool, purpose: &str) -> Connection {
         let (from, to) = if is_v6 { ("fd00::1", "fd00::2") } else { ("10.1.0.1", "10.1.0.2") };
         let purpose = purpose.parse().unwrap();
-        Connection { from: side(from, 1), to: side(to, 2), purpose, source: 40_000 }
+        Connection { from: side(from, 1), to: side(to, 2), purpose, source: 40_000, dscp: Codepoint(46) }
     }
 
     /// The question that a packet poses, its way, and what it is to its flow.
@@ -233,6 +242,10 @@ mod tests {
                     _ => unreachable!(),
                 };
                 prop_assert_eq!(checksum::fold(pseudo + checksum::sum(message)), 0);
+                prop_assert_eq!(headers.tos, 46 << 2);
+                if let Ok((header, _)) = Ipv4::split(&frame[ethernet::LEN..]) {
+                    prop_assert!(header.checksum_holds());
+                }
             }
         }
     }

@@ -5,6 +5,7 @@
 
 mod change;
 mod ledger;
+mod qos;
 #[cfg(test)]
 pub(crate) mod samples;
 mod session;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use change::{Applied, Change, ChangeKind, Detail, Document, Plan, SessionChange, SessionChanges, Times};
+pub use qos::{ClassReport, MeterReport, QosLimits, QosReport, QueueReport};
 pub use session::{RuleReport, SessionFilter, SessionReport, Sessions};
 
 /// What ports that are no more are called together.
@@ -34,6 +36,9 @@ pub struct Report {
     pub ports: Vec<PortReport>,
     /// The tenants of the fabric.
     pub tenants: Vec<TenantReport>,
+    /// What is assured and bounded of traffic: of each tenant with endpoints on this host, and then of these.
+    #[serde(default)]
+    pub qos: Vec<QosReport>,
     /// The endpoints of the fabric, those of other hosts included.
     pub endpoints: Vec<EndpointReport>,
     /// The tunnels to the other hosts.

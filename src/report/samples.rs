@@ -31,6 +31,7 @@ pub(crate) fn report() -> Report {
         uptime_ns: 93_000_000_000,
         ports: ports(),
         tenants: tenants(),
+        qos: qos(),
         endpoints: endpoints(),
         tunnels: tunnels(),
         drops: drops(),
@@ -232,6 +233,64 @@ fn tenants() -> Vec<TenantReport> {
     ]
 }
 
+/// A tenant with two endpoints, of which one is bounded and was held back.
+fn qos() -> Vec<QosReport> {
+    let limits = |rate, ceil, burst, weight| QosLimits {
+        rate_bits_per_s: Some(rate),
+        ceil_bits_per_s: Some(ceil),
+        burst_bytes: Some(burst),
+        weight,
+        ..QosLimits::default()
+    };
+    let class = |name: &str, strict, weight| ClassReport { name: name.into(), strict, weight };
+    let sent = MeterReport {
+        passed_packets: 1200,
+        passed_bytes: 146_800,
+        beyond_rate_packets: 75,
+        held_back_ns: 12_345_678,
+        cycles: 246_285,
+        worker_busy_cycles: 410_475,
+    };
+    let to_guest = QueueReport {
+        passed_packets: 900,
+        passed_bytes: 1_281_600,
+        waited_packets: 150,
+        waited_ns: 37_500_000,
+        longest_wait_ns: 4_812_000,
+        marked_packets: 7,
+        dropped_packets: 2,
+    };
+    let to_fabric = QueueReport { passed_packets: 1155, passed_bytes: 201_510, ..QueueReport::default() };
+    vec![
+        QosReport {
+            name: "blue".into(),
+            limits: limits(1_000_000_000, 2_000_000_000, 256 << 10, 2),
+            classes: Vec::new(),
+            sent,
+            to_guest,
+            to_fabric,
+        },
+        QosReport {
+            name: "blue/web1".into(),
+            limits: QosLimits {
+                packets_per_s: Some(100_000),
+                burst_packets: Some(500),
+                ..limits(500_000_000, 500_000_000, 312_500, 1)
+            },
+            classes: vec![class("voice", true, 1), class("video", false, 4), class("rest", false, 1)],
+            sent,
+            to_guest,
+            to_fabric,
+        },
+        QosReport {
+            name: "blue/web2".into(),
+            limits: QosLimits { weight: 1, ..QosLimits::default() },
+            classes: vec![class("all", false, 1)],
+            ..QosReport::default()
+        },
+    ]
+}
+
 fn endpoints() -> Vec<EndpointReport> {
     let endpoint = |name: &str, last: u8, state| EndpointReport {
         tenant: "blue".into(),
@@ -340,6 +399,7 @@ prop_compose! {
         uptime_ns: u64,
         ports in vec(any_port(), 0..4),
         tenants in vec(any_tenant(), 0..4),
+        qos in vec(any_qos(), 0..4),
         endpoints in vec(any_endpoint(), 0..4),
         tunnels in vec(any_tunnel(), 0..4),
         drops in vec(any_drop(), 0..4),
@@ -348,7 +408,7 @@ prop_compose! {
     ) -> Report {
         let (fabric, host, version) = names;
         Report {
-            fabric, host, version, uptime_ns, ports, tenants, endpoints, tunnels, drops, workers, totals,
+            fabric, host, version, uptime_ns, ports, tenants, qos, endpoints, tunnels, drops, workers, totals,
         }
     }
 }
@@ -375,6 +435,43 @@ prop_compose! {
     fn any_tenant()(name in ".{0,8}", counters: [u64; 7], drops in any_counts()) -> TenantReport {
         let [endpoints_here, rx, rx_bytes, tx, tx_bytes, to_fabric, from_fabric] = counters;
         TenantReport { name, endpoints_here, rx, rx_bytes, tx, tx_bytes, to_fabric, from_fabric, drops }
+    }
+}
+
+prop_compose! {
+    fn any_qos()(
+        name in ".{0,8}",
+        limits: [Option<u64>; 5],
+        weight: u32,
+        classes in vec((".{0,8}", any::<bool>(), any::<u32>()), 0..4),
+        sent: [u64; 6],
+        queues: [[u64; 7]; 2],
+    ) -> QosReport {
+        let [rate_bits_per_s, ceil_bits_per_s, burst_bytes, packets_per_s, burst_packets] = limits;
+        let classes = classes.into_iter().map(|(name, strict, weight)| ClassReport { name, strict, weight });
+        let [passed_packets, passed_bytes, beyond_rate_packets, held_back_ns, cycles, worker_busy_cycles] = sent;
+        let [to_guest, to_fabric] = queues.map(|counters| {
+            let [
+                passed_packets, passed_bytes, waited_packets, waited_ns, longest_wait_ns, marked_packets,
+                dropped_packets,
+            ] = counters;
+            QueueReport {
+                passed_packets, passed_bytes, waited_packets, waited_ns, longest_wait_ns, marked_packets,
+                dropped_packets,
+            }
+        });
+        QosReport {
+            name,
+            limits: QosLimits {
+                rate_bits_per_s, ceil_bits_per_s, burst_bytes, packets_per_s, burst_packets, weight,
+            },
+            classes: classes.collect(),
+            sent: MeterReport {
+                passed_packets, passed_bytes, beyond_rate_packets, held_back_ns, cycles, worker_busy_cycles,
+            },
+            to_guest,
+            to_fabric,
+        }
     }
 }
 

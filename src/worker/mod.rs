@@ -14,7 +14,8 @@ use std::sync::Arc;
 use std::thread;
 
 use weft_pipelines::flow::Sessions;
-use weft_pipelines::snapshot::PortKind;
+use weft_pipelines::qos::Turns;
+use weft_pipelines::snapshot::{Guest, PortKind};
 use weft_pipelines::{BURST, Frame, HopId, Plane, PortId, Reason, Snapshot, WorkerId};
 
 pub use clock::Clock;
@@ -26,6 +27,9 @@ pub use mail::{
 pub use outputs::{Incoming, Outgoing, Outputs, RING, rings};
 pub use pace::{Pace, Poll};
 pub use port::{Pool, Receive, Transmit};
+
+/// What a weight of one is multiplied with, to be divided.
+const UNIT: u64 = 1 << 20;
 
 /// A receive queue of a port.
 pub struct Input<F> {
@@ -61,7 +65,9 @@ impl<F: Frame> Worker<F> {
         let pace = Pace::new(self.poll);
         let plane = Plane::with(self.id, &self.snapshot, sessions);
         let coming = Vec::new();
-        let mut round = Round { plane, worker: self, work: Work::default(), pace, coming, receiving: true };
+        let (turns, work) = (Turns::default(), Work::default());
+        let mut round = Round { plane, worker: self, turns, work, pace, coming, receiving: true };
+        round.set_turns();
         while round.take_mail() {
             round.poll();
         }
@@ -73,6 +79,8 @@ impl<F: Frame> Worker<F> {
 struct Round<F> {
     worker: Worker<F>,
     plane: Plane<F>,
+    /// Whose turn it is to be received from.
+    turns: Turns,
     work: Work,
     pace: Pace,
     /// What it polls from the next configuration on.
@@ -84,7 +92,7 @@ struct Round<F> {
 impl<F: Frame> Round<F> {
     /// One round: a burst from each ring and each port, then out with what has gathered.
     fn poll(&mut self) {
-        let Self { worker, plane, work, pace, receiving, .. } = self;
+        let Self { worker, plane, turns, work, pace, receiving, .. } = self;
         let Worker { snapshot, inputs, incoming, outputs, clock, .. } = worker;
         let start = clock.cycles();
         let now = clock.tick(start);
@@ -97,14 +105,35 @@ impl<F: Frame> Round<F> {
                 plane.from_worker(snapshot, chunk, now, outputs);
             }
         }
-        if *receiving {
-            for Input { port, queue } in inputs {
-                received += plane.from_port(snapshot, *port, now, outputs, |burst| queue.receive(burst));
+        let mut held = false;
+        let mut before = clock.cycles();
+        for (n, Input { port, queue }) in inputs.iter_mut().enumerate() {
+            if !*receiving || !turns.is_due(n) {
+                continue;
             }
+            let room = plane.room(*port, now);
+            if room == 0 {
+                held = true;
+                turns.spend(n, 0, 0);
+                continue;
+            }
+            let packets = plane.from_port(snapshot, *port, now, outputs, |burst| queue.receive(burst, room));
+            plane.meters.received(*port, packets, room);
+            let after = clock.cycles();
+            let spent = after.wrapping_sub(before);
+            turns.spend(n, packets, spent);
+            if packets > 0 {
+                plane.counters.port(*port).metered.cycles += spent;
+            }
+            before = after;
+            received += packets;
         }
         plane.tick(snapshot, now, outputs);
+        before = clock.cycles();
         plane.flush(snapshot, now, outputs);
         outputs.flush();
+        let flushing = clock.cycles().wrapping_sub(before);
+        turns.end(flushing, |n, part| plane.counters.port(inputs[n].port).metered.cycles += part);
         work.polls += 1;
         work.packets += received as u64;
         work.received_over += taken as u64;
@@ -113,8 +142,8 @@ impl<F: Frame> Round<F> {
             work.busy_cycles += clock.cycles() - start;
         } else {
             work.empty_polls += 1;
-            if plane.egress.due() <= now + pace::LONGEST {
-                // Something may leave soon.
+            if held || plane.egress.due() <= now + pace::LONGEST {
+                // Something may come or leave soon.
                 pace.busy();
             } else if let Some(doze) = pace.idle() {
                 work.sleeps += 1;
@@ -176,6 +205,30 @@ impl<F: Frame> Round<F> {
         retired.extend(vacant.filter_map(|port| outputs.close(port)).map(Retired::Output));
         let before = std::mem::replace(current, snapshot);
         mailbox.answer(Reply::Retired(before, retired));
+        self.set_turns();
+    }
+
+    /// Gives the tenants their shares of the cycles by their weights, and within each its endpoints by theirs. An uplink
+    /// weighs as much as all guests together, for it brings what is for them.
+    fn set_turns(&mut self) {
+        let Worker { snapshot, inputs, .. } = &self.worker;
+        let guests = || inputs.iter().filter_map(|input| snapshot.guest(input.port));
+        let weight = |guest: &Guest| {
+            let siblings = guests().filter(|other| other.tenant == guest.tenant);
+            let all: u64 = siblings.map(|other| u64::from(other.share.weight)).sum();
+            let tenant = u64::from(snapshot.share(guest.tenant).share.weight);
+            UNIT * tenant * u64::from(guest.share.weight) / all.max(1)
+        };
+        let together = guests().map(weight).sum::<u64>().max(1);
+        let queues = |port| inputs.iter().filter(|input| input.port == port).count() as u64;
+        let of = |input: &Input<F>| {
+            snapshot.guest(input.port).map_or(together, |guest| {
+                // Each of its queues is counted with all of its weight above.
+                weight(guest)
+            }) / queues(input.port).max(1)
+        };
+        let weights: Vec<u64> = inputs.iter().map(of).collect();
+        self.turns.set(weights);
     }
 
     /// Writes down how it stands.

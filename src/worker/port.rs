@@ -6,8 +6,8 @@ use weft_pipelines::Burst;
 
 /// The receiving side of a port.
 pub trait Receive<F>: Send {
-    /// Appends what has arrived to `burst`, up to its free capacity.
-    fn receive(&mut self, burst: &mut Burst<F>);
+    /// Appends what has arrived to `burst`, up to `limit` frames and to its free capacity.
+    fn receive(&mut self, burst: &mut Burst<F>, limit: usize);
 }
 
 /// The sending side of a port.
@@ -36,8 +36,8 @@ mod dpdk {
     use crate::dpdk::{Mbuf, Mempool, RxQueue, TxQueue, free_bulk};
 
     impl Receive<Mbuf> for RxQueue {
-        fn receive(&mut self, burst: &mut Burst<Mbuf>) {
-            self.burst(burst);
+        fn receive(&mut self, burst: &mut Burst<Mbuf>, limit: usize) {
+            self.burst(burst, limit);
         }
     }
 

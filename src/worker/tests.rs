@@ -35,9 +35,9 @@ impl Wire {
 struct End(Wire);
 
 impl Receive<TestFrame> for End {
-    fn receive(&mut self, burst: &mut Burst<TestFrame>) {
+    fn receive(&mut self, burst: &mut Burst<TestFrame>, limit: usize) {
         let mut arriving = self.0.arriving.lock().unwrap();
-        let count = arriving.len().min(burst.remaining_capacity());
+        let count = arriving.len().min(burst.remaining_capacity()).min(limit);
         burst.extend(arriving.drain(..count));
     }
 }

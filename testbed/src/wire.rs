@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use signal_hook::consts::SIGTERM;
 use weft::dpdk::{Burst, Eal, EalOptions, Hugepages, LogLevel, Mempool, Port, PortOptions, RxQueue, TxQueue};
+use weft_pipelines::BURST;
 use weft_pipelines::frame::Frame;
 
 use crate::error::Doing;
@@ -128,7 +129,7 @@ pub fn carry(devices: [&str; 2], faults: &Faults) -> Result<Carried> {
     while !ended.load(Ordering::Relaxed) {
         let mut idle = true;
         for from in [0, 1] {
-            ends[from].rx.burst(&mut burst);
+            ends[from].rx.burst(&mut burst, BURST);
             let now = Instant::now();
             for frame in burst.drain(..) {
                 idle = false;

@@ -50,7 +50,7 @@ pub fn exchange(pool: &Mempool, tx: &mut TxQueue, rx: &mut RxQueue, count: u64) 
             sent += 1;
         }
         tx.burst(&mut out);
-        rx.burst(&mut back);
+        rx.burst(&mut back, BURST);
         for mbuf in &back {
             assert!(mbuf.is_linear());
             assert_eq!(mbuf.data(), content(received), "packet {received}");
@@ -73,7 +73,7 @@ pub fn wait_until_through(pool: &Mempool, tx: &mut TxQueue, rx: &mut RxQueue) {
             out.push(packet(pool, 0));
         }
         tx.burst(&mut out);
-        rx.burst(&mut back) > 0
+        rx.burst(&mut back, BURST) > 0
     });
     out.clear();
     out.push(packet(pool, LAST));
@@ -81,7 +81,7 @@ pub fn wait_until_through(pool: &Mempool, tx: &mut TxQueue, rx: &mut RxQueue) {
         tx.burst(&mut out);
         let arrived = back.iter().any(|mbuf| mbuf.data() == content(LAST));
         free_bulk(&mut back);
-        rx.burst(&mut back);
+        rx.burst(&mut back, BURST);
         arrived
     });
     assert!(back.is_empty());

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use weft::dpdk::{Burst, Eal, EalOptions, Hugepages, Mempool, Port, PortOptions};
+use weft::dpdk::{BURST, Burst, Eal, EalOptions, Hugepages, Mempool, Port, PortOptions};
 
 use crate::frames::{exchange, wait_for, wait_until_through};
 
@@ -114,7 +114,7 @@ fn echo(eal: &Eal, pool: &Mempool, device: &str) {
     let (mut rx, mut tx) = (port.take_rx(0).unwrap(), port.take_tx(0).unwrap());
     let mut burst = Burst::new();
     loop {
-        rx.burst(&mut burst);
+        rx.burst(&mut burst, BURST);
         tx.burst(&mut burst);
         if burst.is_empty() {
             std::thread::yield_now();

@@ -19,8 +19,8 @@ pub fn null(lab: &Lab) {
     assert!(port.take_rx(0).is_none() && port.take_tx(1).is_none());
 
     let mut burst: Burst = (0..5).map(|i| packet(&pool, i)).collect();
-    assert_eq!((rx.burst(&mut burst), burst.len()), (BURST - 5, BURST));
-    assert_eq!(rx.burst(&mut burst), 0);
+    assert_eq!((rx.burst(&mut burst, BURST), burst.len()), (BURST - 5, BURST));
+    assert_eq!(rx.burst(&mut burst, BURST), 0);
     assert_eq!((burst[4].data(), burst[5].data().len()), (content(4).as_slice(), 100));
     assert_eq!((tx.burst(&mut burst), burst.len()), (BURST, 0));
     assert_eq!((port.stats().rx_packets, port.stats().tx_packets), (27, 32));
@@ -28,7 +28,7 @@ pub fn null(lab: &Lab) {
     // The queues keep the device.
     drop(port);
     assert!(matches!(Port::open(&lab.eal, "net_null0", &PortOptions::new(&pool)), Err(Error::InUse(_))));
-    assert_eq!(rx.burst(&mut burst), BURST);
+    assert_eq!(rx.burst(&mut burst, BURST), BURST);
     drop((rx, tx));
     free_bulk(&mut burst);
     drop(Port::open(&lab.eal, "net_null0", &PortOptions::new(&pool)).unwrap());
@@ -55,7 +55,7 @@ pub fn ring(lab: &Lab) {
     assert!(out.iter().enumerate().all(|(i, mbuf)| mbuf.data() == content(sent + i as u64)));
     let mut back = Burst::new();
     let mut received = 0;
-    while rx.burst(&mut back) > 0 {
+    while rx.burst(&mut back, BURST) > 0 {
         for mbuf in back.drain(..) {
             assert_eq!(mbuf.data(), content(received));
             received += 1;

@@ -55,7 +55,7 @@ pub fn long_packets_in_segments(lab: &Lab) {
         let mut back = Burst::new();
         wait_for("the long packet", || {
             tx.burst(&mut out);
-            rx.burst(&mut back) > 0
+            rx.burst(&mut back, BURST) > 0
         });
         let mut long = back.pop().unwrap();
         assert!(!long.is_linear());
@@ -80,7 +80,7 @@ pub fn guest_killed_and_back(lab: &Lab) {
     for _ in 0..3 {
         assert!(!switch.link_up());
         let mut burst: Burst = (0..BURST as u64).map(|i| packet(&pool, i)).collect();
-        assert_eq!((tx.burst(&mut burst), rx.burst(&mut Burst::new())), (0, 0), "sent to nobody");
+        assert_eq!((tx.burst(&mut burst), rx.burst(&mut Burst::new(), BURST)), (0, 0), "sent to nobody");
         free_bulk(&mut burst);
 
         let guest = Peer::start("echo", &lab.socket("echo"));
@@ -93,7 +93,7 @@ pub fn guest_killed_and_back(lab: &Lab) {
         wait_for("the guest's end", || {
             burst.push(packet(&pool, 0));
             tx.burst(&mut burst);
-            rx.burst(&mut burst);
+            rx.burst(&mut burst, BURST);
             burst.clear();
             !switch.link_up()
         });

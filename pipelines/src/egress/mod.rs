@@ -22,6 +22,11 @@ use crate::wire::tos;
 /// Packets that leave a shaper in one go: about as many as a round of a worker brings.
 const RELEASED: usize = 256;
 
+/// An uplink's burst is what it carries in a thousandth of a second: longer than a worker sleeps.
+const BURSTS_IN_SECOND: u64 = 1_000;
+/// Or this, in bytes: a slow uplink's worker may not have a core of its own.
+const LEAST_BURST: u64 = 64 << 10;
+
 /// What one worker sends, with what waits to be sent.
 #[derive(Debug)]
 pub struct Egress<F> {
@@ -70,7 +75,7 @@ impl<F: Frame> Egress<F> {
         for (place, (port, shaper)) in self.uplinks.iter_mut().enumerate() {
             let rate = snapshot.uplink(*port).map_or(0, |uplink| uplink.rate);
             shaper.resize(&snapshot.qos);
-            shaper.root(rate, now);
+            shaper.root(rate, (rate / 8 / BURSTS_IN_SECOND).max(LEAST_BURST), now);
             for (tenant, of) in snapshot.shares.iter().enumerate() {
                 shaper.group(tenant, &unbound(&of.share), None, now);
             }

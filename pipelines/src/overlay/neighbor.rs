@@ -77,17 +77,6 @@ enum Entry {
     },
 }
 
-/// What to do with a packet for a hop.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Resolution<F> {
-    /// Send it to this MAC.
-    Send(F, Mac),
-    /// It waits in the table.
-    Held,
-    /// Too many wait already.
-    Full(F),
-}
-
 /// What is to be done for a hop.
 #[derive(Debug)]
 pub enum Due<F> {
@@ -116,23 +105,31 @@ impl<F> Neighbors<F> {
         self.rows.extend(hops.into_iter().skip(self.rows.len()).map(row));
     }
 
-    /// Finds the MAC of `hop` for a packet, or keeps the packet until the hop has answered.
-    ///
-    /// The second value is a question to send now.
-    pub fn resolve(&mut self, hop: HopId, frame: F, now: Tick) -> (Resolution<F>, Option<Ask>) {
-        let row = &mut self.rows[hop.index()];
-        match &mut row.entry {
-            Entry::Static(mac) => return (Resolution::Send(frame, *mac), None),
-            Entry::Known { mac, since, asked } if now.since(*since) < EXPIRE => {
-                let confirm = now.since(*since) >= CONFIRM && asked.is_none_or(|at| now.since(at) >= RETRY);
-                let ask = confirm.then(|| {
-                    *asked = Some(now);
-                    Ask { hop, mac: *mac }
-                });
-                return (Resolution::Send(frame, *mac), ask);
+    /// The MAC of `hop`, to send a packet to now; the second value is whether to ask it again meanwhile: see
+    /// [`confirm`](Self::confirm). `None` if packets have to wait: [`hold`](Self::hold).
+    #[inline]
+    pub fn find(&self, hop: HopId, now: Tick) -> Option<(Mac, bool)> {
+        match self.rows[hop.index()].entry {
+            Entry::Static(mac) => Some((mac, false)),
+            Entry::Known { mac, since, asked } if now.since(since) < EXPIRE => {
+                let confirm = now.since(since) >= CONFIRM && asked.is_none_or(|at| now.since(at) >= RETRY);
+                Some((mac, confirm))
             }
-            _ => {}
+            _ => None,
         }
+    }
+
+    /// The question that confirms what is known of `hop`.
+    pub fn confirm(&mut self, hop: HopId, now: Tick) -> Option<Ask> {
+        let Entry::Known { mac, asked, .. } = &mut self.rows[hop.index()].entry else { return None };
+        *asked = Some(now);
+        Some(Ask { hop, mac: *mac })
+    }
+
+    /// Keeps a packet until `hop` has answered; gives it back if too many wait. The second value is a question to send
+    /// now.
+    pub fn hold(&mut self, hop: HopId, frame: F, now: Tick) -> (Result<(), F>, Option<Ask>) {
+        let row = &mut self.rows[hop.index()];
         let ask = match row.entry {
             Entry::Incomplete { .. } => None,
             _ => {
@@ -142,10 +139,7 @@ impl<F> Neighbors<F> {
                 Some(Ask { hop, mac: Mac::BROADCAST })
             }
         };
-        match row.held.try_push(frame) {
-            Ok(()) => (Resolution::Held, ask),
-            Err(full) => (Resolution::Full(full.element()), ask),
-        }
+        (row.held.try_push(frame).map_err(|full| full.element()), ask)
     }
 
     /// Takes the answer that `hop` has `mac`, and hands out what waited for it, in order.
@@ -235,6 +229,23 @@ mod tests {
     const MAC: Mac = Mac([2, 0, 0, 0, 0, 9]);
     const SECOND: u64 = 1_000_000_000;
 
+    /// What becomes of a packet for a hop.
+    #[derive(Debug, PartialEq, Eq)]
+    enum Resolution {
+        Send(u32, Mac),
+        Held,
+        Full(u32),
+    }
+
+    fn resolve(table: &mut Neighbors<u32>, hop: HopId, packet: u32, now: Tick) -> (Resolution, Option<Ask>) {
+        if let Some((mac, confirm)) = table.find(hop, now) {
+            let ask = if confirm { table.confirm(hop, now) } else { None };
+            return (Resolution::Send(packet, mac), ask);
+        }
+        let (held, ask) = table.hold(hop, packet, now);
+        (held.map_or_else(Resolution::Full, |()| Resolution::Held), ask)
+    }
+
     fn tick(table: &mut Neighbors<u32>, now: Tick) -> (Vec<Ask>, Vec<u32>) {
         match table.due_at(HOP, now) {
             Due::Nothing => (vec![], vec![]),
@@ -247,34 +258,34 @@ mod tests {
     fn holds_asks_and_releases_in_order() {
         let mut table = Neighbors::new([None]);
         let ask = Ask { hop: HOP, mac: Mac::BROADCAST };
-        assert_eq!(table.resolve(HOP, 1, Tick(0)), (Resolution::Held, Some(ask)));
-        assert_eq!(table.resolve(HOP, 2, Tick(1)), (Resolution::Held, None));
+        assert_eq!(resolve(&mut table, HOP, 1, Tick(0)), (Resolution::Held, Some(ask)));
+        assert_eq!(resolve(&mut table, HOP, 2, Tick(1)), (Resolution::Held, None));
         assert_eq!(table.state(HOP, Tick(1)), State::Incomplete);
         assert_eq!(table.learn(HOP, MAC, Tick(2)).as_slice(), [1, 2]);
-        assert_eq!(table.resolve(HOP, 3, Tick(3)), (Resolution::Send(3, MAC), None));
+        assert_eq!(resolve(&mut table, HOP, 3, Tick(3)), (Resolution::Send(3, MAC), None));
         assert_eq!(table.held(HOP), 0);
     }
 
     #[test]
     fn asks_three_times_and_gives_up() {
         let mut table = Neighbors::new([None]);
-        let _ = table.resolve(HOP, 1, Tick(0));
+        let _ = resolve(&mut table, HOP, 1, Tick(0));
         assert_eq!(tick(&mut table, Tick(SECOND - 1)), (vec![], vec![]));
         assert_eq!(tick(&mut table, Tick(SECOND)).0.len(), 1);
         assert_eq!(tick(&mut table, Tick(2 * SECOND)).0.len(), 1);
         assert_eq!(tick(&mut table, Tick(3 * SECOND)), (vec![], vec![1]));
         assert_eq!(table.due(), Tick(u64::MAX));
         // The next packet starts anew.
-        assert!(table.resolve(HOP, 2, Tick(4 * SECOND)).1.is_some());
+        assert!(resolve(&mut table, HOP, 2, Tick(4 * SECOND)).1.is_some());
     }
 
     #[test]
     fn holds_a_bounded_number() {
         let mut table = Neighbors::new([None]);
         for n in 0..HELD as u32 {
-            assert_eq!(table.resolve(HOP, n, Tick(0)).0, Resolution::Held);
+            assert_eq!(resolve(&mut table, HOP, n, Tick(0)).0, Resolution::Held);
         }
-        assert_eq!(table.resolve(HOP, 99, Tick(0)).0, Resolution::Full(99));
+        assert_eq!(resolve(&mut table, HOP, 99, Tick(0)).0, Resolution::Full(99));
         assert_eq!(table.drain(HOP).len(), HELD);
     }
 
@@ -283,32 +294,32 @@ mod tests {
         let mut table = Neighbors::new([None]);
         table.learn(HOP, MAC, Tick(0));
         let at = |seconds: u64| Tick(seconds * SECOND);
-        assert_eq!(table.resolve(HOP, 1, at(29)).1, None);
+        assert_eq!(resolve(&mut table, HOP, 1, at(29)).1, None);
         let confirm = Some(Ask { hop: HOP, mac: MAC });
-        assert_eq!(table.resolve(HOP, 1, at(30)), (Resolution::Send(1, MAC), confirm));
-        assert_eq!(table.resolve(HOP, 1, Tick(30 * SECOND + 1)).1, None);
-        assert_eq!(table.resolve(HOP, 1, at(31)).1, confirm);
+        assert_eq!(resolve(&mut table, HOP, 1, at(30)), (Resolution::Send(1, MAC), confirm));
+        assert_eq!(resolve(&mut table, HOP, 1, Tick(30 * SECOND + 1)).1, None);
+        assert_eq!(resolve(&mut table, HOP, 1, at(31)).1, confirm);
         assert_eq!(table.state(HOP, at(31)), State::Stale);
         table.learn(HOP, MAC, at(32));
         assert_eq!(table.state(HOP, at(33)), State::Reachable);
-        assert_eq!(table.resolve(HOP, 1, at(32 + 60)).0, Resolution::Held);
+        assert_eq!(resolve(&mut table, HOP, 1, at(32 + 60)).0, Resolution::Held);
     }
 
     #[test]
     fn new_hops_leave_the_others_as_they_are() {
         let mut table = Neighbors::new([None]);
-        let _ = table.resolve(HOP, 1, Tick(0));
+        let _ = resolve(&mut table, HOP, 1, Tick(0));
         table.grow([Some(MAC), Some(MAC)]);
         assert_eq!((table.len(), table.held(HOP)), (2, 1));
         assert_eq!(table.state(HOP, Tick(0)), State::Incomplete);
-        assert_eq!(table.resolve(HopId(1), 2, Tick(0)), (Resolution::Send(2, MAC), None));
+        assert_eq!(resolve(&mut table, HopId(1), 2, Tick(0)), (Resolution::Send(2, MAC), None));
     }
 
     #[test]
     fn the_document_knows_better_than_the_wire() {
         let mut table: Neighbors<u32> = Neighbors::new([Some(MAC)]);
         table.learn(HOP, Mac([6; 6]), Tick(0));
-        assert_eq!(table.resolve(HOP, 1, Tick(0)), (Resolution::Send(1, MAC), None));
+        assert_eq!(resolve(&mut table, HOP, 1, Tick(0)), (Resolution::Send(1, MAC), None));
         assert_eq!(table.state(HOP, Tick(0)), State::Static);
     }
 }

@@ -119,11 +119,8 @@ impl Credit {
                 bucket.is_open()
             }
             Self::Leased { pool, tokens, next } => {
-                while *tokens <= 0 && *next <= now {
-                    match pool.take(now) {
-                        Ok(()) => *tokens = tokens.saturating_add(pool.amount()),
-                        Err(then) => *next = then,
-                    }
+                if *tokens <= 0 && *next <= now {
+                    lease(pool, tokens, next, now);
                 }
                 *tokens > 0
             }
@@ -163,6 +160,17 @@ impl Credit {
         match self {
             Self::Own(bucket) => bucket.opens(),
             Self::Leased { next, .. } => *next,
+        }
+    }
+}
+
+/// Takes what is needed to have any, if it can be had. Once in many packets: apart, lest it make the rest long.
+#[cold]
+fn lease(pool: &Pool, tokens: &mut i64, next: &mut Tick, now: Tick) {
+    while *tokens <= 0 && *next <= now {
+        match pool.take(now) {
+            Ok(()) => *tokens = tokens.saturating_add(pool.amount()),
+            Err(then) => *next = then,
         }
     }
 }

@@ -6,11 +6,17 @@
 pub mod bucket;
 pub mod gate;
 pub mod lease;
+pub mod meter;
+pub mod meters;
 pub mod settings;
 pub mod shaper;
+pub mod turns;
 
 pub use bucket::Bucket;
 pub use gate::Gate;
 pub use lease::{Credit, Pool};
+pub use meter::Meter;
+pub use meters::Meters;
 pub use settings::{Charge, Class, Classes, Colour, Dscp, Pools, Settings, Share, Tag, TenantShare};
 pub use shaper::Shaper;
+pub use turns::Turns;

@@ -214,7 +214,8 @@ pub struct Settings {
     pub charge: Charge,
     /// How the DSCP crosses the tunnel.
     pub dscp: Dscp,
-    /// Packets that may wait in each worker for their turn to leave, in all.
+    /// Packets that may wait for their turn in each shaper, in all: a worker has one for its guests, and one for each of
+    /// its uplinks.
     pub backlog: u32,
     /// Packets that may wait in one traffic class of one endpoint.
     pub queue: u32,

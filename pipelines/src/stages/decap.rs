@@ -23,7 +23,7 @@ pub fn decap<F: Frame>(batch: &mut Batch<F>, snapshot: &Snapshot, uplink: &Uplin
                 debug_assert!(trimmed);
                 batch.segments[i] = vxlan.segment;
                 batch.tunnels[i] = vxlan.tunnel;
-                batch.outer[i] = vxlan.tos;
+                batch.outer_tos[i] = vxlan.tos;
             }
             Ok(Outer::ForSwitch) => batch.settle(i, Verdict::ForSwitch),
             Err(reason) => batch.drop(i, reason),

@@ -7,14 +7,21 @@ use crate::qos::{Classes, Dscp};
 use crate::snapshot::Snapshot;
 use crate::stages::parse::{Headers, Network};
 use crate::verdict::Reason;
-use crate::wire::tos;
+use crate::wire::tos::ECN;
 
-/// Encapsulates every passing frame, which a guest with these traffic classes sent, for its tunnel; only the outer
-/// destination MAC stays to be filled in.
+/// Encapsulates every passing frame for its tunnel; only the outer destination MAC stays to be filled in.
+///
+/// The outer ECN is the inner's (RFC 6040, section 4.1); the outer DSCP is the inner's or the traffic class's, of the
+/// `classes` that the sender has (RFC 2983). ARP has neither, and both are 0.
 pub fn encap<F: Frame>(batch: &mut Batch<F>, snapshot: &Snapshot, classes: &Classes) {
     for i in batch.passing() {
+        let Headers { network, tos, hash, .. } = batch.headers[i];
+        let tos = match snapshot.qos.dscp {
+            _ if network == Network::Arp => 0,
+            Dscp::Uniform => tos,
+            Dscp::Pipe => classes.outer[classes.of(tos).index()] << 2 | tos & ECN,
+        };
         let vni = snapshot.segment(batch.segments[i]).vni;
-        let (hash, tos) = (batch.headers[i].hash, outer_tos(&batch.headers[i], snapshot.qos.dscp, classes));
         let tunnel = snapshot.tunnel(batch.tunnels[i]);
         let frame = batch.frame_mut(i);
         let inner = frame.data().len();
@@ -25,16 +32,6 @@ pub fn encap<F: Frame>(batch: &mut Batch<F>, snapshot: &Snapshot, classes: &Clas
         } else if let Some(headers) = frame.data_mut().first_chunk_mut() {
             tunnel.template.write(headers, vni, inner as u16, tos, hash);
         }
-    }
-}
-
-/// DSCP and ECN of the outer header: the DSCP by RFC 2983, section 3, and the inner's ECN in either case, so that
-/// the underlay marks where it else would drop (RFC 6040, section 4.1, normal mode).
-fn outer_tos(inner: &Headers, dscp: Dscp, classes: &Classes) -> u8 {
-    match dscp {
-        _ if inner.network == Network::Arp => 0,
-        Dscp::Uniform => inner.tos,
-        Dscp::Pipe => classes.outer[classes.of(inner.tos).index()] << 2 | inner.tos & tos::ECN,
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod answer;
+pub mod carry_marks;
 pub mod check_policy;
 pub mod decap;
 pub mod deliver;
@@ -9,8 +10,8 @@ pub mod encap;
 pub mod follow;
 pub mod forward;
 pub mod identify;
-pub mod inherit;
 pub mod lookup_flow;
+pub mod meter;
 pub mod parse;
 pub mod replicate;
 pub mod resolve;

@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::frame::Frame;
 use crate::ids::{HopId, PortId, TunnelId};
-use crate::overlay::neighbor::{Ask, Resolution};
+use crate::overlay::neighbor::Ask;
 use crate::qos::Tag;
 use crate::sink::{Handed, Sink};
 use crate::stages::account;
@@ -20,14 +20,29 @@ pub fn resolve<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, tunnel: Tu
     if owner != context.worker {
         return context.sink.hand_over(owner, Handed::IntoTunnel(tunnel, tag, frame));
     }
-    let (resolution, question) = context.neighbors.resolve(hop, (tag, frame), context.now);
-    match resolution {
-        Resolution::Send((tag, frame), mac) => send(context, uplink, mac, tag, frame),
-        Resolution::Held => {}
-        Resolution::Full((_, frame)) => {
-            account::lost(context.snapshot, context.counters, uplink, Reason::NeighborQueueFull, &frame);
-            context.sink.discard(frame);
+    if let Some((mac, confirm)) = context.neighbors.find(hop, context.now) {
+        send(context, uplink, mac, tag, frame);
+        if confirm && let Some(question) = context.neighbors.confirm(hop, context.now) {
+            ask(context, question);
         }
+    } else {
+        hold(context, uplink, hop, tag, frame);
+    }
+}
+
+/// Keeps a packet for a hop that has to be asked first.
+#[inline(never)]
+fn hold<F: Frame, S: Sink<F>>(
+    context: &mut Context<'_, F, S>,
+    uplink: PortId,
+    hop: HopId,
+    tag: Tag,
+    frame: F,
+) {
+    let (held, question) = context.neighbors.hold(hop, (tag, frame), context.now);
+    if let Err((_, frame)) = held {
+        account::lost(context.snapshot, context.counters, uplink, Reason::NeighborQueueFull, &frame);
+        context.sink.discard(frame);
     }
     if let Some(question) = question {
         ask(context, question);
@@ -64,6 +79,7 @@ pub fn ask<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, question: Ask)
     context.originate(hop.uplink, frame);
 }
 
+#[inline]
 fn send<F: Frame, S: Sink<F>>(
     context: &mut Context<'_, F, S>,
     uplink: PortId,

@@ -55,18 +55,6 @@ pub fn mark(frame: &mut [u8]) -> bool {
     }
 }
 
-/// The ECN of a packet that leaves a tunnel, by the octets of its inner and its outer header; `None` where it must be
-/// dropped: the drop is what tells of congestion those that know no ECN (RFC 6040, section 4.2).
-pub const fn decapsulated(inner: u8, outer: u8) -> Option<u8> {
-    match (inner & ECN, outer & ECN) {
-        (NOT_ECT, CE) => None,
-        (NOT_ECT, _) => Some(NOT_ECT),
-        (CE, _) | (_, CE) => Some(CE),
-        (_, ECT_1) => Some(ECT_1),
-        (inner, _) => Some(inner),
-    }
-}
-
 fn ethertype(frame: &[u8]) -> Option<EtherType> {
     Some(super::Ethernet::split(frame)?.0.ethertype())
 }
@@ -103,27 +91,6 @@ mod tests {
                 set(&mut frame, 46 << 2 | ecn);
                 assert_eq!(mark(&mut frame), marked.is_some());
                 assert_eq!(of(&frame), Some(46 << 2 | marked.unwrap_or(ecn)));
-            }
-        }
-    }
-
-    /// RFC 6040, figure 4.
-    #[test]
-    fn leaves_a_tunnel_as_the_table_says() {
-        let drop = None;
-        let table = [
-            (NOT_ECT, [Some(NOT_ECT), Some(NOT_ECT), Some(NOT_ECT), drop]),
-            (ECT_0, [Some(ECT_0), Some(ECT_0), Some(ECT_1), Some(CE)]),
-            (ECT_1, [Some(ECT_1), Some(ECT_1), Some(ECT_1), Some(CE)]),
-            (CE, [Some(CE), Some(CE), Some(CE), Some(CE)]),
-        ];
-        for (inner, row) in table {
-            for (outer, expected) in [NOT_ECT, ECT_0, ECT_1, CE].into_iter().zip(row) {
-                // The DSCP of neither has a say in it.
-                for dscp in 0..64 {
-                    let (inner, outer) = (inner | dscp << 2, outer | (63 - dscp) << 2);
-                    assert_eq!(decapsulated(inner, outer), expected, "{inner:#x} {outer:#x}");
-                }
             }
         }
     }

@@ -1,5 +1,7 @@
 //! The tables: plain columns, numbers to the right, no boxes.
 
+mod qos;
+
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
@@ -10,6 +12,8 @@ use crate::report::{
     DropReport, EndpointReport, EndpointState, NeighborState, PollMode, PortKind, PortReport, RuleReport,
     SessionReport, Sessions, TenantReport, Totals, TunnelReport, WorkerReport,
 };
+
+pub(in crate::cli) use qos::qos;
 
 /// The ports, and below them the `totals` where they are of all ports.
 pub(in crate::cli) fn ports(ports: &[PortReport], totals: Option<&Totals>) -> String {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::{Names, Seen, label, sessions, value_of};
+use super::{Names, Seen, label, qos, sessions, value_of};
 use crate::config::checked::{Host, Memory, Neighbor, Uplink, Workers};
 use crate::config::diagnostic::{At, Location, Notes};
 use crate::config::pci_address;
@@ -161,6 +161,7 @@ fn uplink(
         );
     }
     let mtu = mtu(raw, &owner, notes);
+    let rate = qos::rate(&raw.rate, "rate", &owner, notes);
     // Without all of the networks it cannot be said what is on none of them.
     let addresses = addresses?;
     let neighbors: Vec<_> = neighbors(raw, &addresses, &owner, notes);
@@ -173,6 +174,7 @@ fn uplink(
         device: device?,
         addresses,
         mtu: mtu?,
+        rate,
         neighbors: neighbors.into_iter().collect::<Option<_>>()?,
         gateway: gateway?,
         at: At(at),

@@ -5,6 +5,7 @@
 
 mod hosts;
 mod policy;
+mod qos;
 mod sessions;
 mod tenants;
 
@@ -13,9 +14,9 @@ use std::fmt::Display;
 use std::hash::Hash;
 use std::ops::Deref;
 
-use super::checked::{Fabric, Qos};
-use super::diagnostic::{At, Diagnostics, Location, Notes};
-use super::raw::{self, Document, List};
+use super::checked::Fabric;
+use super::diagnostic::{Diagnostics, Location, Notes};
+use super::raw::{Document, List};
 use super::read::Located;
 use super::suggest;
 
@@ -28,7 +29,8 @@ pub(super) fn check(document: &Document, notes: &Notes) -> Option<Fabric> {
     let hosts = hosts::check(&document.hosts, notes);
     let tenants = tenants::check(document, &host_names, notes);
     let fabric = document.fabric.value.as_ref()?;
-    let port = match fabric.vxlan.as_ref().and_then(|v| v.value.as_ref()).and_then(|v| v.port.as_ref()) {
+    let vxlan = value_of(&fabric.vxlan);
+    let port = match vxlan.and_then(|vxlan| vxlan.port.as_ref()) {
         Some(Located { at, value: Some(0) }) => {
             notes.error(*at, format!("vxlan port 0 is no port; the standard one is {VXLAN_PORT}"));
             return None;
@@ -36,49 +38,21 @@ pub(super) fn check(document: &Document, notes: &Notes) -> Option<Fabric> {
         Some(port) => port.value?,
         None => VXLAN_PORT,
     };
+    let charge = qos::charge(value_of(&fabric.qos), notes);
+    let (hosts, tenants) = (hosts?, tenants?);
+    let dscp = vxlan.and_then(|vxlan| value_of(&vxlan.dscp)).copied().unwrap_or_default();
+    qos::marks(dscp, &tenants, notes);
+    qos::oversubscription(&hosts, &tenants, notes);
     Some(Fabric {
         name: fabric.name.value.clone()?,
         vxlan_port: port,
+        vxlan_dscp: dscp,
+        charge,
         sessions: sessions::settings(value_of(&fabric.sessions)),
-        hosts: hosts?,
-        tenants: tenants?,
+        hosts,
+        tenants,
         warnings: Diagnostics::default(),
     })
-}
-
-/// The limits that `raw` sets for `owner`, as "endpoint blue/web1".
-fn qos(raw: Option<&Located<raw::Qos>>, owner: &str, notes: &Notes) -> Option<Qos> {
-    /// A burst below one frame of the usual size would let nothing pass.
-    const MIN_BURST: u64 = 1600;
-
-    let Located { at, value } = raw?;
-    let raw = value.as_ref()?;
-    let rate = value_of(&raw.rate).map(|rate| rate.0);
-    let ceil = value_of(&raw.ceil).map(|rate| rate.0);
-    let burst = value_of(&raw.burst).map(|size| size.0);
-    let pps = value_of(&raw.pps).map(|rate| rate.0);
-    if let (Some(rate), Some(ceil), Some(place)) = (rate, ceil, &raw.ceil)
-        && ceil < rate
-    {
-        notes.error(
-            place.at,
-            format!("{owner}: ceil is below rate ({ceil} and {rate} bit/s); give a ceil of at least the rate, or none"),
-        );
-    }
-    if let (Some(bytes), Some(place)) = (burst, &raw.burst) {
-        if bytes < MIN_BURST {
-            notes.error(
-                place.at,
-                format!("{owner}: a burst of {bytes} bytes is less than a frame, so none would pass; give {MIN_BURST}B or more"),
-            );
-        } else if raw.rate.is_none() && raw.ceil.is_none() {
-            notes.warn(place.at, format!("{owner}: burst does nothing without rate or ceil"));
-        }
-    }
-    if let Some(Located { at, value: Some(0) }) = &raw.weight {
-        notes.error(*at, format!("{owner}: weight 0 is no share; give 1 or more"));
-    }
-    Some(Qos { rate, ceil, burst, weight: value_of(&raw.weight).copied().unwrap_or(1), pps, at: At(*at) })
 }
 
 /// The value of a key that may be left out.

@@ -102,7 +102,7 @@ impl Shared<'_> {
         };
         let policy = policy::check(raw.policy.as_ref(), name, at, &scope.groups, is_empty, notes);
         Some(Tenant {
-            qos: qos(raw.qos.as_ref(), &owner, notes),
+            qos: qos::qos(raw.qos.as_ref(), &owner, name, notes),
             sessions: scope.sessions,
             name: raw.name.value.clone()?,
             segments: segments.into_iter().collect::<Option<_>>()?,
@@ -190,7 +190,7 @@ impl Shared<'_> {
             );
         }
         Some(Endpoint {
-            qos: qos(raw.qos.as_ref(), &owner, notes),
+            qos: qos::qos(raw.qos.as_ref(), &owner, owner.strip_prefix("endpoint "), notes),
             sessions: sessions::limits(raw.sessions.as_ref(), scope.sessions, &owner, notes),
             name: raw.name.value.clone()?,
             host: HostIndex(host?),

@@ -7,8 +7,8 @@ use thiserror::Error;
 
 use super::v1;
 use crate::report::{
-    DropReport, EndpointReport, EndpointState, NeighborState, PollMode, PortKind, PortReport, Report,
-    TenantReport, Totals, TunnelReport, WorkerReport,
+    ClassReport, DropReport, EndpointReport, EndpointState, MeterReport, NeighborState, PollMode, PortKind,
+    PortReport, QosLimits, QosReport, QueueReport, Report, TenantReport, Totals, TunnelReport, WorkerReport,
 };
 
 /// What in an answer is not understood.
@@ -36,6 +36,7 @@ impl From<Report> for v1::ReportResponse {
             uptime_ns,
             ports,
             tenants,
+            qos,
             endpoints,
             tunnels,
             drops,
@@ -49,6 +50,7 @@ impl From<Report> for v1::ReportResponse {
             uptime_ns,
             ports: all(ports),
             tenants: all(tenants),
+            qos: all(qos),
             endpoints: all(endpoints),
             tunnels: all(tunnels),
             drops: all(drops),
@@ -69,6 +71,7 @@ impl TryFrom<v1::ReportResponse> for Report {
             uptime_ns,
             ports,
             tenants,
+            qos,
             endpoints,
             tunnels,
             drops,
@@ -82,6 +85,7 @@ impl TryFrom<v1::ReportResponse> for Report {
             uptime_ns,
             ports: try_all(ports)?,
             tenants: all(tenants),
+            qos: try_all(qos)?,
             endpoints: try_all(endpoints)?,
             tunnels: try_all(tunnels)?,
             drops: all(drops),
@@ -162,6 +166,35 @@ macro_rules! same_variants {
 
 mod change;
 
+impl From<QosReport> for v1::Qos {
+    fn from(QosReport { name, limits, classes, sent, to_guest, to_fabric }: QosReport) -> Self {
+        Self {
+            name,
+            limits: Some(limits.into()),
+            classes: all(classes),
+            sent: Some(sent.into()),
+            to_guest: Some(to_guest.into()),
+            to_fabric: Some(to_fabric.into()),
+        }
+    }
+}
+
+impl TryFrom<v1::Qos> for QosReport {
+    type Error = Malformed;
+
+    fn try_from(qos: v1::Qos) -> Result<Self, Malformed> {
+        let v1::Qos { name, limits, classes, sent, to_guest, to_fabric } = qos;
+        Ok(Self {
+            name,
+            limits: limits.ok_or(Malformed::Missing("limits"))?.into(),
+            classes: all(classes),
+            sent: sent.ok_or(Malformed::Missing("meter"))?.into(),
+            to_guest: to_guest.ok_or(Malformed::Missing("queue to the guest"))?.into(),
+            to_fabric: to_fabric.ok_or(Malformed::Missing("queue to the fabric"))?.into(),
+        })
+    }
+}
+
 same_fields_and_enum!(
     PortReport, Port, kind: PortKind,
     name, attach, worker, mac, mtu, link_up, rx, rx_bytes, tx, tx_bytes, drops
@@ -186,6 +219,38 @@ same_fields_and_enum!(
 same_fields_and_enum!(
     TunnelReport, Tunnel, neighbor: NeighborState,
     peer, vtep, uplink, next_hop, mac, tx, tx_bytes, rx, rx_bytes, held
+);
+same_fields!(
+    QosLimits,
+    QosLimits,
+    rate_bits_per_s,
+    ceil_bits_per_s,
+    burst_bytes,
+    packets_per_s,
+    burst_packets,
+    weight
+);
+same_fields!(ClassReport, TrafficClass, name, strict, weight);
+same_fields!(
+    MeterReport,
+    Meter,
+    passed_packets,
+    passed_bytes,
+    beyond_rate_packets,
+    held_back_ns,
+    cycles,
+    worker_busy_cycles
+);
+same_fields!(
+    QueueReport,
+    Queue,
+    passed_packets,
+    passed_bytes,
+    waited_packets,
+    waited_ns,
+    longest_wait_ns,
+    marked_packets,
+    dropped_packets
 );
 same_fields!(DropReport, Drop, reason, packets, help, by_port);
 same_fields_and_enum!(

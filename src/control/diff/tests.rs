@@ -145,6 +145,34 @@ fn tenants_and_what_they_have_are_told() {
 }
 
 #[test]
+fn what_is_said_of_traffic_is_told() {
+    assert_eq!(
+        told(&[
+            ("name: lab }", "name: lab, vxlan: { dscp: uniform }, qos: { overhead: 0, overlay: false } }"),
+            ("address: [198.51.100.1/24] }", "address: [198.51.100.1/24], rate: 9.5Gbit }"),
+            (
+                "    segments:",
+                "    qos: { rate: 1Gbit, ceil: 2Gbit, burst: 256KiB, pps: 1.5Mpps, weight: 2, classes: [{ name: voice, dscp: \
+                 [ef, cs5], strict: true, mark: ef }, { name: rest, weight: 4 }] }\n    segments:"
+            ),
+            (
+                "mac: \"02:00:00:00:01:02\", ip: [10.1.0.2], groups: [db] }",
+                "mac: \"02:00:00:00:01:02\", ip: [10.1.0.2], groups: [db], qos: { ceil: 10Mbit } }"
+            ),
+        ]),
+        [
+            "~ fabric lab: vxlan.dscp[pipe => uniform], qos.overhead[24 bytes => 0 bytes], \
+             qos.overlay[true => false]",
+            "~ host hv-a: uplink up0[net_ring0, 198.51.100.1/24, mtu 1600 => net_ring0, 198.51.100.1/24, mtu 1600, \
+             rate 9.5Gbit]",
+            "~ tenant blue: qos[- => rate 1Gbit, ceil 2Gbit, burst 256KiB, pps 1.5Mpps, weight 2], \
+             qos.classes[- => voice (cs5, ef; strict, mark ef), rest (all other; weight 4)]",
+            "~ endpoint blue/db1: qos[- => ceil 10Mbit, weight 1]",
+        ]
+    );
+}
+
+#[test]
 fn what_a_running_switch_cannot_take_up_is_told_with_its_keys() {
     let restart = |out: &str, into: &str| {
         let document = DOCUMENT.replacen(out, into, 1);
@@ -176,6 +204,21 @@ fn what_a_running_switch_cannot_take_up_is_told_with_its_keys() {
     ] {
         assert_eq!(restart(out, into), [expected]);
     }
+    // What is assured and bounded is in force at once, an uplink's rate included.
+    for (out, into) in [
+        ("name: lab }", "name: lab, vxlan: { dscp: uniform }, qos: { overhead: 0, overlay: false } }"),
+        ("address: [198.51.100.1/24] }", "address: [198.51.100.1/24], rate: 9.5Gbit }"),
+        ("    segments:", "    qos: { rate: 1Gbit, classes: [{ name: all }] }\n    segments:"),
+        ("ip: [10.1.0.1],", "ip: [10.1.0.1], qos: { rate: 1Gbit },"),
+    ] {
+        assert_eq!(restart(out, into), [""; 0]);
+    }
+    assert_eq!(
+        restart("address: [198.51.100.1/24] }", "address: [198.51.100.1/24], rate: 9.5Gbit, mtu: 1700 }"),
+        [format!(
+            "host hv-a: uplink up0[{uplink}, rate 9.5Gbit => net_ring0, 198.51.100.1/24, mtu 1700, rate 9.5Gbit]"
+        )]
+    );
     // Of another host everything may change.
     assert!(
         restart("vtep: 198.51.100.2 }", "vtep: 198.51.100.3, sessions: 2k, memory: { size: 1GiB } }")

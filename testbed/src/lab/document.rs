@@ -11,8 +11,9 @@ use crate::underlay::{UPLINK_MTU, Wiring};
 /// The document's text. What is between quotes is written by JSON's rules, which are YAML's too.
 pub(super) fn write(spec: &LabSpec, placed: &[Placed], wiring: &Wiring) -> String {
     let sessions = spec.sessions.as_ref().map(|words| format!(", sessions: {words}")).unwrap_or_default();
+    let qos = spec.qos.as_ref().map(|words| format!(", qos: {words}")).unwrap_or_default();
     let mut text =
-        format!("fabric: {{ name: lab, vxlan: {{ port: {} }}{sessions} }}\nhosts:\n", spec.vxlan_port);
+        format!("fabric: {{ name: lab, vxlan: {{ port: {} }}{sessions}{qos} }}\nhosts:\n", spec.vxlan_port);
     for (index, host) in spec.hosts.iter().enumerate() {
         text += &host_entry(index, host, wiring);
     }
@@ -60,9 +61,10 @@ fn host_entry(index: usize, host: &HostSpec, wiring: &Wiring) -> String {
     line(&mut text, format_args!("    memory: {{ size: 128MiB, hugepages: off }}"));
     if let Some(uplink) = wiring.uplink(&host.name) {
         let (device, address) = (quoted(&uplink.device), quoted(&format!("{}/24", host.vtep)));
+        let rate = host.uplink_rate.as_ref().map(|rate| format!(", rate: {rate}")).unwrap_or_default();
         line(&mut text, format_args!("    uplinks:"));
         let entry = format_args!(
-            "      - {{ name: up0, device: {device}, address: [{address}], mtu: {UPLINK_MTU} }}"
+            "      - {{ name: up0, device: {device}, address: [{address}], mtu: {UPLINK_MTU}{rate} }}"
         );
         line(&mut text, entry);
     }
@@ -92,8 +94,9 @@ fn endpoint_entry(guest: &Placed, spec: &LabSpec) -> String {
     };
     let sessions =
         guest.spec.sessions.as_ref().map(|words| format!(", sessions: {words}")).unwrap_or_default();
+    let qos = guest.spec.qos.as_ref().map(|words| format!(", qos: {words}")).unwrap_or_default();
     format!(
-        "      - {{ name: {name}, host: {host}, attach: {{ {attach} }}, segment: {segment}, mac: {mac}, ip: [{ip}]{groups}{sessions} }}\n"
+        "      - {{ name: {name}, host: {host}, attach: {{ {attach} }}, segment: {segment}, mac: {mac}, ip: [{ip}]{groups}{sessions}{qos} }}\n"
     )
 }
 

@@ -20,6 +20,7 @@ pub struct LabSpec {
     /// The switch's program, if not [`crate::host::binary`].
     pub binary: Option<PathBuf>,
     pub(super) sessions: Option<String>,
+    pub(super) qos: Option<String>,
     pub(super) hosts: Vec<HostSpec>,
     pub(super) tenants: Vec<TenantSpec>,
     pub(super) guests: Vec<GuestSpec>,
@@ -33,6 +34,7 @@ impl LabSpec {
             vxlan_port: 4789,
             binary: None,
             sessions: None,
+            qos: None,
             hosts: Vec::new(),
             tenants: Vec::new(),
             guests: Vec::new(),
@@ -42,6 +44,12 @@ impl LabSpec {
     /// How the fabric's sessions are kept, in the document's own words: `{ tcp: strict, timeouts: { udp: 2s } }`.
     pub fn sessions(mut self, yaml: &str) -> Self {
         self.sessions = Some(yaml.into());
+        self
+    }
+
+    /// What packets cost, in the document's own words: `{ overhead: 0, overlay: false }`.
+    pub fn qos(mut self, yaml: &str) -> Self {
+        self.qos = Some(yaml.into());
         self
     }
 
@@ -197,6 +205,7 @@ pub struct HostSpec {
     pub(super) user: Option<u32>,
     pub(super) cores: Option<Vec<u32>>,
     pub(super) faults: Option<Faults>,
+    pub(super) uplink_rate: Option<String>,
 }
 
 impl HostSpec {
@@ -206,7 +215,15 @@ impl HostSpec {
     /// When `vtep` is no address.
     pub fn new(name: &str, vtep: &str) -> Self {
         let vtep = vtep.parse().unwrap_or_else(|_| panic!("`{vtep}` is no address"));
-        Self { name: name.into(), vtep, is_peer: false, user: None, cores: None, faults: None }
+        Self {
+            name: name.into(),
+            vtep,
+            is_peer: false,
+            user: None,
+            cores: None,
+            faults: None,
+            uplink_rate: None,
+        }
     }
 
     /// A host that is Linux with its own VXLAN device.
@@ -226,6 +243,12 @@ impl HostSpec {
     /// What its wire to the underlay does to frames, in both directions; only with [`Underlay::Veth`].
     pub fn faults(mut self, faults: Faults) -> Self {
         self.faults = Some(faults);
+        self
+    }
+
+    /// What its uplink carries, as `100Mbit`.
+    pub fn uplink_rate(mut self, rate: &str) -> Self {
+        self.uplink_rate = Some(rate.into());
         self
     }
 
@@ -268,6 +291,7 @@ pub struct GuestSpec {
     pub(super) groups: Vec<String>,
     pub(super) also: Vec<String>,
     pub(super) sessions: Option<String>,
+    pub(super) qos: Option<String>,
     pub(super) faults: Option<Faults>,
     pub(super) is_gone: bool,
 }
@@ -278,8 +302,8 @@ impl GuestSpec {
         let (name, segment, host, ip) = (name.into(), segment.into(), host.into(), ip.into());
         let (groups, also) = (Vec::new(), Vec::new());
         let (mac, mtu, queues) = (None, GUEST_MTU, 1);
-        let (sessions, faults, is_gone) = (None, None, false);
-        Self { name, segment, host, ip, kind, mac, mtu, queues, groups, also, sessions, faults, is_gone }
+        let (sessions, qos, faults, is_gone) = (None, None, None, false);
+        Self { name, segment, host, ip, kind, mac, mtu, queues, groups, also, sessions, qos, faults, is_gone }
     }
 
     fn tenant(&self) -> &str {
@@ -313,6 +337,12 @@ impl GuestSpec {
     /// What it may take of the room for sessions, in the document's own words: `{ max: 1000, rate: 500/s }`.
     pub fn sessions(mut self, yaml: &str) -> Self {
         self.sessions = Some(yaml.into());
+        self
+    }
+
+    /// What is assured and bounded of its traffic, in the document's own words: `{ rate: 10Mbit }`.
+    pub fn qos(mut self, yaml: &str) -> Self {
+        self.qos = Some(yaml.into());
         self
     }
 

@@ -7,6 +7,7 @@ mod linux_peer;
 mod machines;
 mod policy;
 mod program;
+mod qos;
 mod spoofing;
 mod tenants;
 
@@ -36,6 +37,7 @@ fn main() {
         root("a switch killed and restarted serves its guests again", hosts::killed_and_back),
     ];
     trials.extend(policy::trials());
+    trials.extend(qos::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
 

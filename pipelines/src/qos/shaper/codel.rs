@@ -15,12 +15,12 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// RFC 8289, sections 3.2 and 4.2.
+    /// RFC 8289, sections 4.4 and 4.3.
     const TARGET: u64 = 5_000_000;
     const INTERVAL: u64 = 100_000_000;
 
-    /// Of what has this share. A frame that takes longer than the target to leave makes no standing queue (section
-    /// 4.4): there the target is that time, and the interval grows with it.
+    /// Of what has this share. A frame that takes longer than the target to leave makes no standing queue:
+    /// there the target is that time, and the interval grows with it.
     pub(super) fn of(share: &Share) -> Self {
         let takes = |units: u64, rate: u64| (units * 1_000_000_000).checked_div(rate).unwrap_or(0);
         let frame = takes(u64::from(FRAME) * 8, share.ceil).max(takes(1, share.pps));
@@ -48,7 +48,7 @@ impl Codel {
     /// Whether the packet that leaves now, after `waited` nanoseconds and with `behind` bytes waiting behind it, is to
     /// be marked or dropped; `cost` is its own.
     pub(super) fn is_due(&mut self, target: Target, waited: u64, behind: u32, cost: u32, now: Tick) -> bool {
-        // One packet's worth is no standing queue.
+        // One packet's worth is no standing queue (RFC 8289, section 4.2).
         if waited < u64::from(target.target) || behind <= FRAME.max(cost) {
             (self.too_much, self.dropping) = (0, false);
             return false;
@@ -70,7 +70,7 @@ impl Codel {
         if now.0 < self.too_much {
             return false;
         }
-        // What sufficed a short time ago may suffice again (section 5.5, Linux' reading of it).
+        // What sufficed a short time ago may suffice again (section 5.5).
         let since = self.count.saturating_sub(self.before);
         let lately = now.0.saturating_sub(self.next) < 16 * interval;
         self.count = if lately && since > 1 { since } else { 1 };

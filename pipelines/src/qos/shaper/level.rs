@@ -15,54 +15,113 @@ use crate::qos::{Bucket, Credit, Gate, Pool, Pools, Share};
 
 /// What the smallest weight may send in a round, in bytes: an Ethernet frame with all that it costs.
 pub(super) const FRAME: u32 = 1538;
+/// Frames that the largest weight may send in a round, unless others wait too long for theirs then: 24 kB.
+const FRAMES: u32 = 16;
+/// Rounds at most that the smallest weight waits for its frame.
+const PARTS: u32 = 8;
 /// How many siblings are looked at for one packet. Only packets far larger than a frame need many: the one that comes
 /// last is then served out of turn, and pays in later rounds.
 const VISITS: usize = 64;
 
-/// The bounds of a node. Two cache lines.
+/// Its output has no room.
+pub(super) const STALLED: u8 = 1;
+/// It has not been set up.
+pub(super) const UNKNOWN: u8 = 2;
+/// Why a node is out of turn whatever its bounds.
+const OUT: u8 = STALLED | UNKNOWN;
+/// Its bits are bound.
+const BITS: u8 = 4;
+/// Its packets are.
+const PACKETS: u8 = 8;
+/// It is promised a rate.
+const PROMISED: u8 = 16;
+
+/// The bounds of a node. Two cache lines, of which the processor brings in both.
 #[derive(Debug)]
-#[repr(C, align(64))]
+#[repr(C, align(128))]
 pub(super) struct Node {
-    /// What it may send at most.
-    pub(super) gate: Gate,
-    /// What it may send first; unbound where nothing is assured.
-    pub(super) assured: Credit,
-    /// As [`Links::deficit`], among the assured.
-    deficit: i32,
-    /// Of a leaf, its group.
-    pub(super) parent: u16,
+    /// By bit: why it is out of turn, and which of its bounds there are. The others are not touched.
+    pub(super) state: u8,
     /// Of a leaf, its queues that are not empty, by bit.
     pub(super) busy: u8,
-    /// Of a leaf, whether its output has no room.
-    pub(super) stalled: bool,
+    /// Of a leaf, its group.
+    pub(super) parent: u16,
+    /// As [`Links::deficit`], among the assured.
+    deficit: i32,
+    /// What it may send at most.
+    gate: Gate,
+    /// What it may send first; unbound where nothing is assured.
+    assured: Credit,
 }
 
 impl Node {
     fn new() -> Self {
         let (gate, assured) = Default::default();
-        Self { gate, assured, deficit: 0, parent: 0, busy: 0, stalled: false }
+        Self { gate, assured, deficit: 0, parent: 0, busy: 0, state: UNKNOWN }
+    }
+
+    /// Whether it is out of turn whatever its bounds.
+    #[inline]
+    pub(super) const fn is_out(&self) -> bool {
+        self.state & OUT != 0
+    }
+
+    /// Whether it has a bound.
+    #[inline]
+    pub(super) const fn is_bound(&self) -> bool {
+        self.state & (BITS | PACKETS) != 0
     }
 
     /// Brings it up to `now`. Returns whether its gate is open.
-    #[inline]
+    #[inline(always)]
     pub(super) fn refill(&mut self, now: Tick) -> bool {
-        self.assured.refill(now);
-        self.gate.refill(now)
+        if self.state & PROMISED != 0 {
+            self.assured.refill(now);
+        }
+        let bits = self.state & BITS == 0 || self.gate.bits.refill(now);
+        let packets = self.state & PACKETS == 0 || self.gate.packets.refill(now);
+        bits && packets
     }
 
     /// Whether it is within its assured rate.
     #[inline]
     pub(super) const fn is_assured(&self) -> bool {
-        self.assured.is_bound() && self.assured.is_open()
+        self.state & PROMISED != 0 && self.assured.is_open()
+    }
+
+    /// Whether it is promised a rate that it has used up.
+    #[inline]
+    const fn is_beyond(&self) -> bool {
+        self.state & PROMISED != 0 && !self.assured.is_open()
     }
 
     /// Charges a packet.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(&mut self, assured: bool, cost: u32) {
+        let bits = u64::from(cost) * 8;
         if assured {
-            self.assured.take(u64::from(cost) * 8);
+            self.assured.take(bits);
         }
-        self.gate.take(1, u64::from(cost));
+        if self.state & BITS != 0 {
+            self.gate.bits.take(bits);
+        }
+        if self.state & PACKETS != 0 {
+            self.gate.packets.take(1);
+        }
+    }
+
+    /// Whether its gate is open, as of the last [`refill`](Self::refill).
+    #[inline]
+    const fn is_open(&self) -> bool {
+        (self.state & BITS == 0 || self.gate.bits.is_open())
+            && (self.state & PACKETS == 0 || self.gate.packets.is_open())
+    }
+
+    /// Notes which bounds there are.
+    fn note(&mut self) {
+        self.state &= OUT;
+        let bounds = [(&self.gate.bits, BITS), (&self.gate.packets, PACKETS), (&self.assured, PROMISED)];
+        self.state |= bounds.iter().map(|(credit, bit)| if credit.is_bound() { *bit } else { 0 }).sum::<u8>();
     }
 }
 
@@ -75,15 +134,15 @@ pub(super) struct Siblings {
     assured: u32,
     /// Bytes that a weight of one may send in a round, in 65536ths.
     unit: u32,
-    /// The smallest weight.
-    least: u16,
-    /// How many have it.
-    with_least: u32,
+    /// The smallest weight, and how many have it.
+    least: (u16, u32),
+    /// The largest, likewise.
+    most: (u16, u32),
 }
 
 impl Siblings {
     pub(super) const fn new() -> Self {
-        Self { turn: NIL, assured: NIL, unit: FRAME << 16, least: u16::MAX, with_least: 0 }
+        Self { turn: NIL, assured: NIL, unit: FRAME << 16, least: (u16::MAX, 0), most: (0, 0) }
     }
 
     /// Whether none is in turn.
@@ -98,9 +157,34 @@ impl Siblings {
         ((u64::from(weight) * u64::from(self.unit)) >> 16) as i32
     }
 
-    fn set_least(&mut self, least: u16, with_least: u32) {
-        let unit = (FRAME << 16) / u32::from(least.max(1));
-        (self.least, self.with_least, self.unit) = (least, with_least, unit);
+    /// One more has `weight`.
+    fn add(&mut self, weight: u16) {
+        let count = |(known, count): (u16, u32), beyond: bool| match known {
+            _ if beyond => (weight, 1),
+            known if known == weight => (known, count + 1),
+            known => (known, count),
+        };
+        self.least = count(self.least, weight < self.least.0);
+        self.most = count(self.most, weight > self.most.0);
+        self.set_unit();
+    }
+
+    /// One less has `weight`. Returns whether the extremes are to be found anew.
+    fn sub(&mut self, weight: u16) -> bool {
+        for extreme in [&mut self.least, &mut self.most] {
+            if extreme.0 == weight {
+                extreme.1 = extreme.1.saturating_sub(1);
+            }
+        }
+        self.least.1 == 0 || self.most.1 == 0
+    }
+
+    /// A round is a frame of the smallest weight, and a burst of the largest. Where the one is far from the other, the
+    /// smallest waits some rounds for its frame, lest the largest make all wait.
+    fn set_unit(&mut self) {
+        let unit = |bytes: u32, weight: u16| (bytes << 16) / u32::from(weight.max(1));
+        let (frame, part) = (unit(FRAME, self.least.0), unit(FRAME / PARTS, self.least.0));
+        self.unit = frame.min(unit(FRAME * FRAMES, self.most.0)).max(part);
     }
 }
 
@@ -139,6 +223,7 @@ impl Level {
         renew(&mut node.assured, share.rate, burst, |pools| &pools.assured);
         renew(&mut node.gate.bits, share.ceil, burst, |pools| &pools.ceil);
         renew(&mut node.gate.packets, share.pps, share.packet_burst, |pools| &pools.packets);
+        node.note();
         node.refill(now);
     }
 
@@ -146,33 +231,19 @@ impl Level {
     pub(super) fn join(&mut self, siblings: &mut Siblings, i: usize, weight: u16) {
         let weight = weight.max(1);
         self.links[i].weight = weight;
-        match weight.cmp(&siblings.least) {
-            std::cmp::Ordering::Less => siblings.set_least(weight, 1),
-            std::cmp::Ordering::Equal => siblings.set_least(weight, siblings.with_least + 1),
-            std::cmp::Ordering::Greater => {}
-        }
+        siblings.add(weight);
     }
 
     /// Has `i` count no more among `siblings`, which are all for which `is_sibling` is true.
-    pub(super) fn part(
-        &mut self,
-        siblings: &mut Siblings,
-        i: usize,
-        is_sibling: impl Fn(usize, u16) -> bool,
-    ) {
-        if self.links[i].weight != siblings.least {
-            return;
+    pub(super) fn part(&mut self, siblings: &mut Siblings, i: usize, is_sibling: impl Fn(&Node) -> bool) {
+        if siblings.sub(self.links[i].weight) {
+            (siblings.least, siblings.most) = ((u16::MAX, 0), (0, 0));
+            for (n, links) in self.links.iter().enumerate() {
+                if n != i && is_sibling(&self.nodes[n]) {
+                    siblings.add(links.weight);
+                }
+            }
         }
-        if siblings.with_least > 1 {
-            return siblings.set_least(siblings.least, siblings.with_least - 1);
-        }
-        let weights = || {
-            (0..self.links.len())
-                .filter(|&n| n != i && is_sibling(n, self.nodes[n].parent))
-                .map(|n| self.links[n].weight)
-        };
-        let least = weights().min().unwrap_or(u16::MAX);
-        siblings.set_least(least, weights().filter(|&weight| weight == least).count() as u32);
     }
 
     /// Puts `i`, which wants to send, where it belongs. Returns whether it is in turn.
@@ -221,16 +292,16 @@ impl Level {
         }
         while siblings.turn != NIL {
             let i = siblings.turn as usize;
-            if !self.nodes[i].refill(now) {
+            if self.links[i].deficit <= 0 && visits > 0 {
+                visits -= 1;
+                self.rotate(siblings, i);
+            } else if !self.nodes[i].refill(now) {
                 self.close(siblings, i);
             } else if self.nodes[i].is_assured() {
                 self.rank(siblings, i);
                 return Some((i, true));
-            } else if self.links[i].deficit > 0 || visits == 0 {
-                return Some((i, false));
             } else {
-                visits -= 1;
-                self.rotate(siblings, i);
+                return Some((i, false));
             }
         }
         None
@@ -263,7 +334,7 @@ impl Level {
         }
         if !wants {
             self.leave(siblings, i);
-        } else if !self.nodes[i].gate.is_open() {
+        } else if !self.nodes[i].is_open() {
             self.close(siblings, i);
         } else if assured && !self.nodes[i].is_assured() {
             self.rank(siblings, i);
@@ -276,7 +347,30 @@ impl Level {
         if self.wheel.is_done(now) {
             return None;
         }
-        self.wheel.pop(&mut self.links, now).map(|i| i as usize)
+        let (i, next) = self.wheel.pop(&mut self.links, now)?;
+        self.fetch(next as usize);
+        Some(i as usize)
+    }
+
+    /// Who is next, and who after that, as far as can be told.
+    #[inline]
+    pub(super) fn coming(&self, siblings: &Siblings) -> Option<[usize; 2]> {
+        let links = &self.links;
+        match (siblings.assured, siblings.turn) {
+            (NIL, NIL) => None,
+            (NIL, i) => Some([i as usize, list::next::<TURN>(links, i) as usize]),
+            (i, _) => Some([i as usize, list::next::<ASSURED>(links, i) as usize]),
+        }
+    }
+
+    /// Brings a node into the cache.
+    #[inline]
+    pub(super) fn fetch(&self, i: usize) {
+        if let (Some(node), Some(links)) = (self.nodes.get(i), self.links.get(i)) {
+            weft_prefetch::read(node);
+            weft_prefetch::read(&node.assured);
+            weft_prefetch::read(links);
+        }
     }
 
     /// Whether all have come out of the wheel that are due.
@@ -298,7 +392,7 @@ impl Level {
             (true, false) => list::remove::<ASSURED>(&mut self.links, &mut siblings.assured, i as u32),
             _ => {}
         }
-        if node.assured.is_bound() && !node.assured.is_open() {
+        if node.is_beyond() {
             self.wheel.insert(&mut self.links, i as u32, node.assured.opens());
         }
     }

@@ -17,7 +17,7 @@ mod tests;
 mod wheel;
 
 use self::codel::{Codel, Target};
-use self::level::{FRAME, Level, Siblings};
+use self::level::{Level, STALLED, Siblings, UNKNOWN};
 use self::queues::{Next, Queues, Slab};
 use super::{Bucket, Class, Classes, Colour, Pools, Settings, Share};
 use crate::ids::Tick;
@@ -44,8 +44,6 @@ pub struct Shaper<T> {
     leaves: Level,
     /// By leaf.
     queues: Vec<Queues>,
-    /// By leaf.
-    targets: Vec<Target>,
     /// By leaf and class.
     codels: Vec<[Codel; Class::MAX]>,
 }
@@ -117,7 +115,6 @@ impl<T> Shaper<T> {
             inner: Vec::new(),
             leaves: Level::new(),
             queues: Vec::new(),
-            targets: Vec::new(),
             codels: Vec::new(),
         };
         shaper.resize(settings);
@@ -130,11 +127,9 @@ impl<T> Shaper<T> {
         self.slab.grow(self.room);
     }
 
-    /// Bounds the root to `rate` bits a second; 0: no bound.
-    pub fn root(&mut self, rate: u64, now: Tick) {
-        // Half a millisecond, as long as a worker ever sleeps, so that what comes late loses nothing; two frames at least.
-        let burst = (rate / 2_000).max(u64::from(2 * FRAME * 8));
-        self.root = self.root.with(rate, burst, now);
+    /// Bounds the root to `rate` bits a second, and `burst` bytes at once after silence; a rate of 0: no bound.
+    pub fn root(&mut self, rate: u64, burst: u64, now: Tick) {
+        self.root = self.root.with(rate, burst.saturating_mul(8), now);
         self.root.refill(now);
     }
 
@@ -146,7 +141,7 @@ impl<T> Shaper<T> {
             return;
         }
         self.grow_groups(group + 1);
-        self.groups.part(&mut self.top, group, |_, _| true);
+        self.groups.part(&mut self.top, group, |_| true);
         self.groups.join(&mut self.top, group, share.weight);
         self.groups.set(group, share, pools, now);
         if !self.inner[group].siblings.is_idle() {
@@ -165,17 +160,17 @@ impl<T> Shaper<T> {
         while self.queues.len() <= leaf {
             self.leaves.grow();
             self.queues.push(Queues::new());
-            self.targets.push(Target::of(&Share::default()));
             self.codels.push(Default::default());
         }
         self.part(leaf);
-        self.leaves.nodes[leaf].parent = group as u16;
+        let node = &mut self.leaves.nodes[leaf];
+        (node.parent, node.state) = (group as u16, node.state & !UNKNOWN);
         let waiting = self.queues[leaf].waiting as usize;
         self.inner[group].waiting += waiting;
         self.leaves.join(&mut self.inner[group].siblings, leaf, share.weight);
         self.leaves.set(leaf, share, None, now);
         self.queues[leaf].set(classes);
-        self.targets[leaf] = Target::of(share);
+        self.queues[leaf].target = Target::of(share);
         self.place(leaf, now);
     }
 
@@ -186,18 +181,21 @@ impl<T> Shaper<T> {
     pub fn pass(&mut self, leaf: usize, cost: u32, now: Tick) -> bool {
         let Some(node) = self.leaves.nodes.get_mut(leaf) else { return false };
         let group = usize::from(node.parent);
-        let (Some(above), Some(inner)) = (self.groups.nodes.get_mut(group), self.inner.get(group)) else {
-            return false;
-        };
-        if node.busy != 0 || node.stalled || !self.queues[leaf].known {
+        let Some(above) = self.groups.nodes.get_mut(group) else { return false };
+        if node.busy != 0 || node.is_out() {
             return false;
         }
         // Where there is not enough for all, nobody goes before those whose turn it is.
-        if above.gate.is_bound() && !inner.siblings.is_idle() || self.root.is_bound() && !self.top.is_idle() {
+        if above.is_bound() && !self.inner[group].siblings.is_idle() {
             return false;
         }
-        self.root.refill(now);
-        if !(node.refill(now) && above.refill(now) && self.root.is_open()) {
+        if self.root.is_bound() {
+            self.root.refill(now);
+            if !(self.top.is_idle() && self.root.is_open()) {
+                return false;
+            }
+        }
+        if !(node.refill(now) && above.refill(now)) {
             return false;
         }
         let (assured, above_assured) = (node.is_assured(), above.is_assured());
@@ -279,7 +277,7 @@ impl<T> Shaper<T> {
     /// A leaf's output has no room: nothing leaves it, and nothing passes.
     pub fn stall(&mut self, leaf: usize) {
         if let Some(node) = self.leaves.nodes.get_mut(leaf) {
-            node.stalled = true;
+            node.state |= STALLED;
             self.leave(leaf);
         }
     }
@@ -287,9 +285,9 @@ impl<T> Shaper<T> {
     /// A leaf's output has room again.
     pub fn resume(&mut self, leaf: usize) {
         if let Some(node) = self.leaves.nodes.get_mut(leaf)
-            && node.stalled
+            && node.state & STALLED != 0
         {
-            node.stalled = false;
+            node.state &= !STALLED;
             self.place(leaf, self.now);
         }
     }
@@ -297,7 +295,7 @@ impl<T> Shaper<T> {
     /// Whether a leaf's output has no room.
     #[inline]
     pub fn is_stalled(&self, leaf: usize) -> bool {
-        self.leaves.nodes.get(leaf).is_some_and(|node| node.stalled)
+        self.leaves.nodes.get(leaf).is_some_and(|node| node.state & STALLED != 0)
     }
 
     /// Takes a packet out that waits in a leaf, whatever its bounds; `None` when nothing is left.
@@ -359,8 +357,31 @@ impl<T> Shaper<T> {
             self.queues[leaf].charge(next.class, next.cost);
             self.leaves.charge(inner, leaf, assured, next.cost, wants);
             self.groups.charge(&mut self.top, group, above, next.cost, !inner.is_idle());
+            self.look_ahead();
         }
         Some(Left { leaf, item, cost: next.cost, waited, fate })
+    }
+
+    /// Brings into the cache what the next packets are likely to need: the next one's own line, and of the one after it
+    /// the leaf.
+    #[inline]
+    fn look_ahead(&self) {
+        // Few are there anyway.
+        if self.queues.len() < 64 {
+            return;
+        }
+        let Some([group, other]) = self.groups.coming(&self.top) else { return };
+        let coming = |group: usize| self.leaves.coming(&self.inner[group].siblings);
+        let Some([leaf, mut after]) = coming(group) else { return };
+        self.queues[leaf].fetch_next(&self.slab);
+        if other != group {
+            let Some([first, _]) = coming(other) else { return };
+            after = first;
+        }
+        if after != leaf {
+            self.leaves.fetch(after);
+            self.queues[after].fetch();
+        }
     }
 
     /// What becomes of the packet that leaves next.
@@ -373,7 +394,8 @@ impl<T> Shaper<T> {
         now: Tick,
         mut mark: impl FnMut(&mut T) -> bool,
     ) -> Fate {
-        let (queues, target, bit) = (&mut self.queues[leaf], self.targets[leaf], 1 << next.class);
+        let queues = &mut self.queues[leaf];
+        let (target, bit) = (queues.target, 1 << next.class);
         // What waits no longer than it may is most, and costs no look at what CoDel knows.
         if waited < u64::from(target.target) && queues.watched & bit == 0 {
             return Fate::Sent;
@@ -405,10 +427,9 @@ impl<T> Shaper<T> {
     /// Why a packet is not taken in.
     #[inline]
     fn refusal(&self, leaf: usize, class: usize, colour: Colour) -> Option<Refusal> {
-        let Some(queues) = self.queues.get(leaf).filter(|queues| queues.known) else {
-            return Some(Refusal::Full);
-        };
-        let group = &self.inner[usize::from(self.leaves.nodes[leaf].parent)];
+        let node = self.leaves.nodes.get(leaf).filter(|node| node.state & UNKNOWN == 0);
+        let Some(node) = node else { return Some(Refusal::Full) };
+        let (queues, group) = (&self.queues[leaf], &self.inner[usize::from(node.parent)]);
         let (used, len) = (self.slab.used, queues.len(class));
         let free = self.room.saturating_sub(used);
         if len >= self.queue || queues.waiting as usize >= free || group.waiting >= free.saturating_mul(4) {
@@ -422,7 +443,7 @@ impl<T> Shaper<T> {
     #[inline]
     fn place(&mut self, leaf: usize, now: Tick) {
         let node = &self.leaves.nodes[leaf];
-        if node.busy == 0 || node.stalled {
+        if node.busy == 0 || node.is_out() {
             return;
         }
         let group = usize::from(node.parent);
@@ -445,15 +466,14 @@ impl<T> Shaper<T> {
 
     /// Takes a leaf that has been set up out of its group, with what waits.
     fn part(&mut self, leaf: usize) {
-        if !self.queues[leaf].known {
+        if self.leaves.nodes[leaf].state & UNKNOWN != 0 {
             return;
         }
         self.leave(leaf);
         let group = self.leaves.nodes[leaf].parent;
         let inner = &mut self.inner[usize::from(group)];
         inner.waiting -= self.queues[leaf].waiting as usize;
-        let queues = &self.queues;
-        self.leaves.part(&mut inner.siblings, leaf, |n, parent| parent == group && queues[n].known);
+        self.leaves.part(&mut inner.siblings, leaf, |node| node.parent == group && node.state & UNKNOWN == 0);
     }
 
     fn grow_groups(&mut self, groups: usize) {

@@ -1,9 +1,10 @@
 //! The packets that wait: a slab of them, and the queues of a leaf that link them.
 
+use super::codel::Target;
 use super::level::FRAME;
 use super::list::NIL;
 use crate::ids::Tick;
-use crate::qos::{Class, Classes};
+use crate::qos::{Class, Classes, Share};
 
 /// Where packets wait, of all queues.
 #[derive(Debug)]
@@ -80,7 +81,7 @@ struct Queue {
 
 /// The queues of a leaf. Two cache lines.
 #[derive(Clone, Debug)]
-#[repr(C, align(64))]
+#[repr(C, align(128))]
 pub(super) struct Queues {
     /// Packets of all of them.
     pub(super) waiting: u32,
@@ -90,8 +91,8 @@ pub(super) struct Queues {
     strict: u8,
     /// Of which CoDel knows something, by bit.
     pub(super) watched: u8,
-    /// Whether the leaf has been set up.
-    pub(super) known: bool,
+    /// What they are held to.
+    pub(super) target: Target,
     queues: [Queue; Class::MAX],
 }
 
@@ -109,12 +110,12 @@ impl Queues {
     pub(super) fn new() -> Self {
         let queue = Queue { head: NIL, tail: NIL, len: 0, bytes: 0, deficit: 0, quantum: FRAME as i32 };
         let queues = std::array::from_fn(|_| queue.clone());
-        Self { waiting: 0, turn: 0, strict: 0, watched: 0, known: false, queues }
+        let target = Target::of(&Share::default());
+        Self { waiting: 0, turn: 0, strict: 0, watched: 0, target, queues }
     }
 
     /// Takes other weights and another number of strict ones.
     pub(super) fn set(&mut self, classes: &Classes) {
-        self.known = true;
         self.strict = classes.strict.min(Class::MAX as u8);
         let weights = classes.weights.map(|weight| u64::from(weight.max(1)));
         let least = weights.iter().skip(usize::from(self.strict)).min().copied().unwrap_or(1);
@@ -159,10 +160,28 @@ impl Queues {
     /// The packet whose turn it is; `busy` are the queues that have any.
     #[inline]
     pub(super) fn next<T>(&mut self, slab: &Slab<T>, busy: u8) -> Option<Next> {
+        if busy == 0 {
+            return None;
+        }
         let class = self.choose(busy);
         let queue = &self.queues[class];
         let slot = slab.slots.get(queue.head as usize)?;
         Some(Next { class, cost: slot.cost, at: slot.at, behind: queue.bytes.saturating_sub(slot.cost) })
+    }
+
+    /// Brings it into the cache.
+    #[inline]
+    pub(super) fn fetch(&self) {
+        weft_prefetch::read(self);
+        weft_prefetch::read(&self.queues[Class::MAX - 1]);
+    }
+
+    /// Brings the packet into the cache that is likely to leave next.
+    #[inline]
+    pub(super) fn fetch_next<T>(&self, slab: &Slab<T>) {
+        if let Some(slot) = slab.slots.get(self.queues[usize::from(self.turn) % Class::MAX].head as usize) {
+            weft_prefetch::read(slot);
+        }
     }
 
     /// Charges the packet that leaves next.

@@ -71,8 +71,8 @@ impl Wheel {
         now.0 >> SHIFT <= self.base
     }
 
-    /// Takes a node out whose time has come.
-    pub(super) fn pop(&mut self, links: &mut [Links], now: Tick) -> Option<u32> {
+    /// Takes a node out whose time has come, and says which is to come out next, if that is soon.
+    pub(super) fn pop(&mut self, links: &mut [Links], now: Tick) -> Option<(u32, u32)> {
         let target = now.0 >> SHIFT;
         if target <= self.base {
             return None;
@@ -83,9 +83,10 @@ impl Wheel {
             Some(granule) if granule <= target => {
                 // The rest of the slot is yet to come.
                 self.base = granule - 1;
-                let i = self.heads[granule as usize % SLOTS];
+                let slot = granule as usize % SLOTS;
+                let i = self.heads[slot];
                 self.remove(links, i);
-                Some(i)
+                Some((i, self.heads[slot]))
             }
             _ => {
                 self.base = target;
@@ -125,5 +126,79 @@ impl Wheel {
                 word * 64 + self.used[word].trailing_zeros() as usize
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn each_comes_out_once_never_early_and_a_slot_late_at_most() {
+        const NODES: u64 = 200;
+        let mut links = vec![Links::new(); NODES as usize];
+        let (mut wheel, mut due, mut now) = (Wheel::new(), BTreeMap::new(), 0u64);
+        let mut state = 1u64;
+        let mut below = |bound: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((u128::from(state) * u128::from(bound)) >> 64) as u64
+        };
+        let mut out = 0;
+        for _ in 0..200_000 {
+            let node = below(NODES) as u32;
+            match below(10) {
+                0..4 => {
+                    // Within the horizon: 33.5 ms but for a slot.
+                    let span = [10_000, 1_000_000, 33_000_000][below(3) as usize];
+                    let at = now + below(span);
+                    wheel.insert(&mut links, node, Tick(at));
+                    due.insert(node, at);
+                }
+                4 => {
+                    wheel.remove(&mut links, node);
+                    due.remove(&node);
+                }
+                _ => {
+                    let pause = [1_000, 10_000, 100_000, 50_000_000][(below(40) as usize).saturating_sub(36)];
+                    now += below(pause);
+                    let next = wheel.due();
+                    let mut first = None;
+                    while let Some((node, _)) = wheel.pop(&mut links, Tick(now)) {
+                        let at = due.remove(&node).expect("it was in");
+                        assert!(at <= now, "{node} came out at {now}, not {at}");
+                        first = first.or(Some(node));
+                        out += 1;
+                    }
+                    assert!(first.is_none() || next.is_some_and(|next| next.0 <= now));
+                    assert!(wheel.is_done(Tick(now)));
+                    let floor = now >> SHIFT << SHIFT;
+                    assert!(due.values().all(|&at| at > floor), "one is late at {now}");
+                    assert_eq!((wheel.nodes, wheel.due().is_some()), (due.len(), !due.is_empty()));
+                }
+            }
+        }
+        assert!(out > 10_000, "{out}");
+    }
+
+    #[test]
+    fn what_is_farther_than_the_wheel_is_looked_at_again_in_time() {
+        let mut links = vec![Links::new(); 1];
+        let mut wheel = Wheel::new();
+        let at = Tick(1_000_000_000);
+        wheel.insert(&mut links, 0, at);
+        let mut looks = 0;
+        while let Some(due) = wheel.due() {
+            assert_eq!(wheel.pop(&mut links, Tick(due.0 - 1)), None);
+            assert_eq!(wheel.pop(&mut links, due), Some((0, NIL)));
+            looks += 1;
+            if due >= at {
+                assert!(due.0 < at.0 + (1 << SHIFT) && (29..=31).contains(&looks), "{due:?} {looks}");
+                return;
+            }
+            wheel.insert(&mut links, 0, at);
+        }
+        unreachable!("it came out before its time for good");
     }
 }

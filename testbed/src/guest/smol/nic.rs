@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::wire::EthernetAddress;
 use weft::dpdk::{Burst, Eal, Mempool, Port, PortOptions, RxQueue, TxQueue};
+use weft_pipelines::BURST;
 use weft_pipelines::frame::Frame;
 
 use super::watch::Watch;
@@ -171,7 +172,7 @@ impl Nic {
     fn next(&mut self) -> Option<Mbuf> {
         if self.received.is_empty() {
             let mut burst = Burst::new();
-            self.link.as_mut()?.rx.burst(&mut burst);
+            self.link.as_mut()?.rx.burst(&mut burst, BURST);
             self.received.extend(burst.drain(..));
         }
         self.received.pop_front()

@@ -1,6 +1,132 @@
 //! The shaper in virtual time.
 
+mod aqm;
+mod oracle;
+mod rates;
+mod room;
+mod shares;
+mod turns;
+
 use super::*;
+
+const SECOND: u64 = 1_000_000_000;
+const MS: u64 = 1_000_000;
+
+/// SplitMix64.
+struct Whim(u64);
+
+impl Whim {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        word ^ word >> 31
+    }
+
+    /// A number below `bound`.
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound.max(1)
+    }
+
+    fn between(&mut self, (least, most): (u32, u32)) -> u32 {
+        least + self.below(u64::from(most - least) + 1) as u32
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Packet {
+    class: Class,
+    number: u64,
+}
+
+/// Leaves that always have something to send.
+struct Bed {
+    shaper: Shaper<Packet>,
+    whim: Whim,
+    now: u64,
+    /// The most nanoseconds from one poll to the next.
+    step: u64,
+    /// By leaf: the least and the most that a packet costs; 0: it sends nothing.
+    costs: Vec<(u32, u32)>,
+    /// By leaf and class: bytes that have left.
+    sent: Vec<[u64; Class::MAX]>,
+    packets: u64,
+}
+
+impl Bed {
+    /// With the time at a second.
+    fn new() -> Self {
+        let settings = Settings { backlog: 40_000, queue: 512, ..Settings::default() };
+        let (costs, sent) = (Vec::new(), Vec::new());
+        Self {
+            shaper: Shaper::new(&settings),
+            whim: Whim(1),
+            now: SECOND,
+            step: 20_000,
+            costs,
+            sent,
+            packets: 0,
+        }
+    }
+
+    fn root(mut self, rate: u64) -> Self {
+        self.shaper.root(rate, (rate / 64_000).max(2 * 1538), Tick(self.now));
+        self
+    }
+
+    fn group(&mut self, group: usize, share: Share) {
+        self.shaper.group(group, &share, None, Tick(self.now));
+    }
+
+    /// One leaf more, which sends packets of these costs, in its first class.
+    fn leaf(&mut self, group: usize, share: Share, costs: (u32, u32)) -> usize {
+        let leaf = self.shaper.leaves();
+        self.shaper.leaf(leaf, group, &share, &Classes::default(), Tick(self.now));
+        self.costs.push(costs);
+        self.sent.push([0; Class::MAX]);
+        // Three, so that the leaf never runs dry between a packet that leaves and the next that comes.
+        (0..3).for_each(|_| self.send(leaf, Class(0)));
+        leaf
+    }
+
+    fn send(&mut self, leaf: usize, class: Class) {
+        if self.costs[leaf].1 == 0 {
+            return;
+        }
+        let cost = self.whim.between(self.costs[leaf]);
+        let packet = Packet { class, number: 0 };
+        self.shaper.enqueue(leaf, class, Colour::Green, cost, packet, Tick(self.now)).expect("there is room");
+    }
+
+    /// Polls at irregular steps for so many nanoseconds. Whatever leaves, another comes in its place.
+    fn run(&mut self, time: u64) {
+        let end = self.now + time;
+        while self.now < end {
+            self.now = end.min(self.now + 1 + self.whim.below(self.step));
+            while let Some(left) = self.shaper.dequeue(Tick(self.now), |_| true) {
+                self.sent[left.leaf][left.item.class.index()] += u64::from(left.cost);
+                self.packets += 1;
+                self.send(left.leaf, left.item.class);
+            }
+        }
+    }
+
+    /// As [`run`](Self::run), from nothing: what has been sent before counts no more.
+    fn measure(&mut self, time: u64) {
+        self.sent.fill([0; Class::MAX]);
+        self.run(time);
+    }
+
+    /// Bits a second that a leaf has sent in so many nanoseconds.
+    fn rate(&self, leaf: usize, time: u64) -> u64 {
+        (u128::from(self.bytes(leaf)) * 8 * u128::from(SECOND) / u128::from(time)) as u64
+    }
+
+    fn bytes(&self, leaf: usize) -> u64 {
+        self.sent[leaf].iter().sum()
+    }
+}
 
 /// Marks nothing.
 fn no<T>(_: &mut T) -> bool {
@@ -11,29 +137,17 @@ fn share(rate: u64, ceil: u64, burst: u64) -> Share {
     Share { rate, ceil, burst, ..Share::default() }
 }
 
-#[test]
-fn what_is_bound_waits_and_leaves_in_order() {
-    let mut shaper = Shaper::new(&Settings::default());
-    shaper.group(0, &Share::default(), None, Tick(0));
-    shaper.leaf(0, 0, &share(0, 8_000_000, 1_000), &Classes::default(), Tick(0));
-    let mut now = Tick(1_000_000_000);
-    assert!(shaper.pass(0, 1_000, now));
-    assert!(shaper.pass(0, 1_000, now));
-    assert!(!shaper.pass(0, 1_000, now), "in debt");
-    for n in 0..10 {
-        shaper.enqueue(0, Class(0), Colour::Green, 1_000, n, now).expect("there is room");
-    }
-    assert_eq!((shaper.waiting(), shaper.waiting_of(0)), (10, 10));
-    let mut seen = Vec::new();
-    while shaper.waiting() > 0 {
-        assert!(shaper.due() > now && shaper.due().0 - now.0 <= 1_004_096, "{:?} {:?}", now, shaper.due());
-        now = shaper.due();
-        while let Some(left) = shaper.dequeue(now, no) {
-            assert_eq!(left.fate, Fate::Sent);
-            seen.push(left.item);
-        }
-    }
-    assert_eq!(seen, (0..10).collect::<Vec<_>>());
-    assert!((1_010_000_000..1_010_050_000).contains(&now.0), "{now:?}");
-    assert_eq!(shaper.due(), Tick(u64::MAX));
+fn weight(weight: u16) -> Share {
+    Share { weight, ..Share::default() }
+}
+
+/// Within so many thousandths.
+fn about(is: u64, due: u64, thousandths: u64) -> bool {
+    u128::from(is.abs_diff(due)) * 1000 <= u128::from(due) * u128::from(thousandths)
+}
+
+/// Jain's index of fairness: 1 where each has the same.
+fn jain(shares: impl Iterator<Item = f64> + Clone) -> f64 {
+    let (n, sum) = (shares.clone().count() as f64, shares.clone().sum::<f64>());
+    sum * sum / (n * shares.map(|share| share * share).sum::<f64>())
 }

@@ -1,0 +1,174 @@
+//! Whose turn it is to be received from, by the cycles that each has cost: deficit round robin (Shreedhar and Varghese,
+//! 1995) over ports, with cycles in place of bytes.
+//!
+//! What a packet costs differs: one that opens a connection costs several times one of a known connection, and a small
+//! one as much as a large one. In cycles all are alike, and whoever sends what is dear gets fewer turns.
+
+/// Cycles that whoever weighs most gets in a round: less than a burst costs, so that turns tell.
+const QUANTUM: i64 = 500;
+
+/// The turns of one worker's receive queues.
+#[derive(Debug, Default)]
+pub struct Turns(Vec<Turn>);
+
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    /// Cycles that it gets in a round.
+    quantum: i64,
+    /// Cycles that it has; less than none is debt.
+    deficit: i64,
+    /// Packets of this round.
+    packets: usize,
+    /// Whether it had packets when it was asked last.
+    wants: bool,
+}
+
+impl Turns {
+    /// One turn for each of these weights, which may be any positive numbers.
+    pub fn set(&mut self, weights: impl IntoIterator<Item = u64>) {
+        let weights: Vec<u64> = weights.into_iter().map(|weight| weight.max(1)).collect();
+        let most = weights.iter().copied().max().unwrap_or(1);
+        self.0.resize(weights.len(), Turn { quantum: 1, deficit: 0, packets: 0, wants: false });
+        for (turn, weight) in self.0.iter_mut().zip(weights) {
+            turn.quantum = ((QUANTUM as u128 * u128::from(weight) / u128::from(most)) as i64).max(1);
+            turn.deficit = turn.deficit.min(turn.quantum);
+        }
+    }
+
+    /// Whether it is a queue's turn.
+    #[inline]
+    pub fn is_due(&self, queue: usize) -> bool {
+        self.0.get(queue).is_none_or(|turn| turn.deficit >= 0)
+    }
+
+    /// A queue had so many packets, on which so many cycles were spent; or it is left alone now, as if it had none.
+    #[inline]
+    pub fn spend(&mut self, queue: usize, packets: usize, cycles: u64) {
+        if let Some(turn) = self.0.get_mut(queue) {
+            (turn.packets, turn.wants) = (packets, packets > 0);
+            // To look whether there is something costs nobody.
+            if turn.wants {
+                turn.deficit = turn.deficit.saturating_sub(cycles as i64);
+            }
+        }
+    }
+
+    /// Ends a round, in which `cycles` were spent on the packets of all together. Calls `spent` with each queue's part
+    /// of them.
+    ///
+    /// If all that have packets are in debt, as many rounds go by as the first of them needs: nobody waits for those
+    /// that have nothing.
+    pub fn end(&mut self, cycles: u64, mut spent: impl FnMut(usize, u64)) {
+        let packets: u64 = self.0.iter().map(|turn| turn.packets as u64).sum();
+        let mut rounds = None;
+        for (queue, turn) in self.0.iter_mut().enumerate() {
+            if turn.packets > 0 {
+                let part = cycles * turn.packets as u64 / packets;
+                turn.deficit = turn.deficit.saturating_sub(part as i64);
+                spent(queue, part);
+            }
+            if turn.wants {
+                let debt = turn.deficit.min(0).unsigned_abs();
+                let needs = debt.div_ceil(turn.quantum.unsigned_abs());
+                rounds = Some(rounds.map_or(needs, |rounds: u64| rounds.min(needs)));
+            }
+        }
+        let rounds = i64::try_from(rounds.unwrap_or(1).max(1)).unwrap_or(i64::MAX);
+        for turn in &mut self.0 {
+            let brought = turn.quantum.saturating_mul(rounds);
+            turn.deficit = turn.deficit.saturating_add(brought).min(turn.quantum);
+            turn.packets = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What a queue's bursts cost; `None` of one that never has any.
+    type Cost = Option<fn(u64) -> u64>;
+
+    /// Plays rounds until so many cycles are spent on queues that always have a burst of these costs, `None` if they
+    /// never have any. Returns the cycles of each.
+    fn play(weights: &[u64], costs: &[Cost], until: u64) -> Vec<u64> {
+        let mut turns = Turns::default();
+        turns.set(weights.iter().copied());
+        let (mut spent, mut all, mut round) = (vec![0; costs.len()], 0, 0);
+        while all < until {
+            let mut served = false;
+            for (queue, cost) in costs.iter().enumerate() {
+                if !turns.is_due(queue) {
+                    continue;
+                }
+                match cost {
+                    Some(cost) => {
+                        let cost = cost(round * 31 + queue as u64);
+                        turns.spend(queue, 32, cost);
+                        (spent[queue], all, served) = (spent[queue] + cost, all + cost, true);
+                    }
+                    None => turns.spend(queue, 0, 40),
+                }
+            }
+            turns.end(320, |queue, part| (spent[queue], all) = (spent[queue] + part, all + part));
+            assert!(served, "a round went by for nothing");
+            round += 1;
+        }
+        spent
+    }
+
+    /// Jain's index of shares (Jain, Chiu and Hawe, 1984).
+    fn jain(spent: &[u64], weights: &[u64]) -> f64 {
+        let shares: Vec<f64> = spent.iter().zip(weights).map(|(s, w)| *s as f64 / *w as f64).collect();
+        let sum: f64 = shares.iter().sum();
+        sum * sum / (shares.len() as f64 * shares.iter().map(|share| share * share).sum::<f64>())
+    }
+
+    #[test]
+    fn cycles_are_shared_by_weight_whatever_bursts_cost() {
+        let costs: [Cost; 4] =
+            [Some(|_| 3_500), Some(|_| 15_000), Some(|n| 500 + n * 7_919 % 30_000), Some(|_| 900)];
+        for weights in [[1, 1, 1, 1], [1, 2, 3, 4], [100, 1, 7, 7]] {
+            let spent = play(&weights, &costs, 200_000_000);
+            let index = jain(&spent, &weights);
+            assert!(index >= 0.99, "{weights:?}: {spent:?} {index}");
+        }
+    }
+
+    #[test]
+    fn who_has_nothing_keeps_nobody_waiting_and_gains_nothing() {
+        let spent = play(&[1_000, 1, 1], &[None, Some(|_| 40_000), Some(|_| 2_000)], 50_000_000);
+        assert!(spent[1].abs_diff(spent[2]) <= 50_000, "{spent:?}");
+        let mut turns = Turns::default();
+        turns.set([1, 1]);
+        for _ in 0..1_000 {
+            turns.spend(0, 32, 4_000);
+            turns.spend(1, 0, 30);
+            turns.end(0, |_, _| {});
+        }
+        // After a long silence one burst comes before the other's next, and not a thousand.
+        turns.spend(0, 32, 4_000);
+        turns.spend(1, 32, 40_000);
+        turns.end(0, |_, _| {});
+        assert!(turns.is_due(0) && !turns.is_due(1));
+    }
+
+    proptest! {
+        #[test]
+        fn any_weights_and_costs_are_fine(
+            weights in prop::collection::vec(any::<u64>(), 0..6),
+            spent in prop::collection::vec((0..6usize, 0..33usize, any::<u64>()), 0..50),
+        ) {
+            let mut turns = Turns::default();
+            turns.set(weights);
+            for (queue, packets, cycles) in spent {
+                if turns.is_due(queue) {
+                    turns.spend(queue, packets, cycles);
+                }
+                turns.end(cycles % 1_000, |_, _| {});
+            }
+        }
+    }
+}
