@@ -61,7 +61,7 @@ pub struct Charge {
     /// preamble, frame check sequence and gap.
     #[schemars(range(max = 256))]
     pub overhead: Option<Located<u16>>,
-    /// Whether what goes to another host, or comes from one, is charged the tunnel's headers. Default: true.
+    /// Whether what goes to another host is charged the headers of the tunnel that it gets. Default: true.
     pub overlay: Option<Located<bool>>,
 }
 

@@ -106,6 +106,71 @@ fn endpoints_and_rules_come_and_go_while_traffic_flows() {
 }
 
 #[test]
+fn what_is_assured_and_bounded_changes_while_traffic_flows() {
+    let place = Place::with(|_| document(&[FLOOD], RULES));
+    let switch = Switch::start(place.run(), &place.path("log"));
+    until("traffic flows", || place.received("blue/flood") > 1_000);
+    let limits = || {
+        let rows = place.shows("qos");
+        let row = |row: &Value| {
+            let limits = &row["limits"];
+            let [rate, ceil, packets] = ["rate_bits_per_s", "ceil_bits_per_s", "packets_per_s"]
+                .map(|key| limits[key].as_u64().unwrap_or_default());
+            let classes = row["classes"].as_array().unwrap();
+            let classes: Vec<&str> = classes.iter().map(|class| class["name"].as_str().unwrap()).collect();
+            format!("{} {rate} {ceil} {packets} {}", row["name"].as_str().unwrap(), classes.join(","))
+        };
+        rows.as_array().unwrap().iter().map(row).collect::<Vec<_>>()
+    };
+    assert_eq!(limits(), ["blue 0 0 0 ", "blue/flood 0 0 0 ", "blue/web1 0 0 0 "]);
+
+    let tenant = "    qos: { rate: 10Mbit, ceil: 20Mbit, classes: [{ name: voice, dscp: [ef], strict: true }, { name: rest }] }\n";
+    let bound = document(&[FLOOD], RULES)
+        .replace(
+            "fabric: { name: lab }",
+            "fabric: { name: lab, vxlan: { dscp: uniform }, qos: { overhead: 0 } }",
+        )
+        .replace("address: [198.51.100.1/24] }", "address: [198.51.100.1/24], rate: 1Gbit }")
+        .replace("    segments:", &format!("{tenant}    segments:"))
+        .replace("ip: [10.1.0.11] }", "ip: [10.1.0.11], qos: { rate: 5Mbit, pps: 1kpps } }");
+    let (status, said) = place.asks("plan", &bound);
+    assert_eq!(status, 0, "{said}");
+    for told in [
+        "  ~ fabric lab\n      vxlan.dscp pipe => uniform\n      qos.overhead 24 bytes => 0 bytes\n",
+        "mtu 1600, rate 1Gbit\n",
+        "      qos nothing => rate 10Mbit, ceil 20Mbit, weight 1\n",
+        "      qos.classes nothing => voice (ef; strict), rest (all other; weight 1)\n",
+        "  ~ endpoint blue/web1: qos nothing => rate 5Mbit, pps 1kpps, weight 1\n",
+    ] {
+        assert!(said.contains(told), "{told}: {said}");
+    }
+    let said = place.applies(&bound);
+    assert!(said.starts_with("hv-a: in force (epoch 2), with 4 changes\n"), "{said}");
+    assert_eq!(
+        limits(),
+        [
+            "blue 10000000 20000000 0 ",
+            "blue/flood 0 0 0 voice,rest",
+            "blue/web1 5000000 5000000 1000 voice,rest"
+        ]
+    );
+    let before = place.received("blue/flood");
+    until("traffic flows on", || place.received("blue/flood") > before + 1_000);
+    place.applies(&document(&[FLOOD], RULES));
+    assert_eq!(limits(), ["blue 0 0 0 ", "blue/flood 0 0 0 ", "blue/web1 0 0 0 "]);
+
+    // Warnings are told, and are no refusal.
+    let (status, said) = place.asks("apply", &bound.replace("rate: 5Mbit", "rate: 50Mbit"));
+    assert_eq!(status, 0, "{said}");
+    assert!(
+        said.contains("warning: tenant blue: its endpoints on host hv-a are assured 50Mbit together"),
+        "{said}"
+    );
+    let (status, ledger) = switch.stop(Signal::TERM);
+    assert_eq!((status, &ledger["conserved"]), (Some(0), &true.into()));
+}
+
+#[test]
 fn a_refused_document_changes_nothing() {
     let place = Place::with(|_| document(&[FLOOD], RULES));
     let switch = Switch::start(place.run(), &place.path("log"));
