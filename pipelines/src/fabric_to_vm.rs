@@ -27,6 +27,7 @@ pub fn fabric_to_vm<F: Frame, S: Sink<F>>(
     parse::parse(batch);
     context.eyes.see("parse", batch);
     carry_marks::carry_marks(batch, context.snapshot.qos.dscp);
+    context.eyes.see("carry_marks", batch);
     forward::from_fabric(batch, context.snapshot);
     context.eyes.see("forward", batch);
     let (snapshot, worker) = (context.snapshot, context.worker);

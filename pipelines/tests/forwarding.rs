@@ -1,7 +1,7 @@
 //! Where packets end up: compared with the oracle, between two hosts, and in which order.
 
 use proptest::prelude::*;
-use weft_pipelines::testing::frames::{from_fabric, udp4, udp4_to};
+use weft_pipelines::testing::frames::{Outer, from_fabric, udp4, udp4_to};
 use weft_pipelines::testing::generators::{lab, lab_with_talk, said};
 use weft_pipelines::testing::lab::endpoint::{DB1, WEB1, WEB2};
 use weft_pipelines::testing::lab::{BLUE, host, mac, port};
@@ -10,15 +10,18 @@ use weft_pipelines::testing::{Bed, Lab, Oracle, packets};
 use weft_pipelines::wire::Mac;
 use weft_pipelines::{PortId, Reason};
 
-/// Reads what host `index` sent as exits, each with the frame that it got there.
-fn exits(lab: &Lab, index: usize, sent: Vec<(PortId, Vec<u8>)>) -> Vec<(Exit, Vec<u8>)> {
+/// An exit, the frame that it got there, and the outer octet of DSCP and ECN where it left the host.
+type Left = (Exit, Vec<u8>, Option<u8>);
+
+/// Reads what host `index` sent.
+fn exits(lab: &Lab, index: usize, sent: Vec<(PortId, Vec<u8>)>) -> Vec<Left> {
     let uplink = lab.uplink(index);
     let exit = |(port, frame): (PortId, Vec<u8>)| {
         if port != uplink {
-            return (Exit::Guest(port), frame);
+            return (Exit::Guest(port), frame, None);
         }
         let host = lab.hosts.iter().position(|host| host.vtep.octets() == frame[30..34]);
-        (Exit::Host(host.expect("a host of the lab")), frame[50..].to_vec())
+        (Exit::Host(host.expect("a host of the lab")), frame[50..].to_vec(), Some(frame[15]))
     };
     let mut exits: Vec<_> = sent.into_iter().map(exit).collect();
     exits.sort();
@@ -28,11 +31,14 @@ fn exits(lab: &Lab, index: usize, sent: Vec<(PortId, Vec<u8>)>) -> Vec<(Exit, Ve
 fn compare(
     lab: &Lab,
     said: &Said,
+    outer: u8,
     expected: Result<Vec<Exit>, Reason>,
     found: Result<Vec<(PortId, Vec<u8>)>, Reason>,
 ) -> Result<(), TestCaseError> {
     let found = found.map(|sent| exits(lab, 0, sent));
-    let with_frame = |exits: Vec<Exit>| exits.into_iter().map(|exit| (exit, said.untagged())).collect();
+    let outer = |exit| matches!(exit, Exit::Host(_)).then_some(outer);
+    let with_frame =
+        |exits: Vec<Exit>| exits.into_iter().map(|exit| (exit, said.untagged(), outer(exit))).collect();
     prop_assert_eq!(found, expected.map(with_frame));
     Ok(())
 }
@@ -45,22 +51,28 @@ proptest! {
         let (mut bed, oracle) = (Bed::new(&lab, 0), Oracle::new(&lab, 0));
         for (port, said) in talk {
             let found = bed.receive_one(port, &said.bytes());
-            compare(&lab, &said, oracle.from_guest(port, &said), found)?;
+            compare(&lab, &said, oracle.outer(port, &said), oracle.from_guest(port, &said), found)?;
         }
     }
 
     #[test]
     fn from_the_fabric_as_the_oracle_says(
         lab in lab(),
-        picks in prop::collection::vec((any::<prop::sample::Index>(), 99..104u32, 0..8u8), 1..20),
+        picks in prop::collection::vec((any::<prop::sample::Index>(), 99..104u32, 0..8u8, any::<u8>()), 1..20),
         saids in prop::collection::vec(said(1), 20),
     ) {
         let (mut bed, oracle) = (Bed::new(&lab, 0), Oracle::new(&lab, 0));
-        for ((pick, vni, from), mut said) in picks.into_iter().zip(saids) {
+        for ((pick, vni, from, outer), mut said) in picks.into_iter().zip(saids) {
             said.from = mac(from);
             let peer = pick.index(lab.hosts.len());
-            let found = bed.receive_one(lab.uplink(0), &from_fabric(peer, vni, &said.bytes()));
-            compare(&lab, &said, oracle.from_host(peer, vni, &said), found)?;
+            let shape = packets::Shape { tos: outer, ..Default::default() };
+            let frame = Outer { shape, ..Outer::new(peer) }.around(&packets::vxlan(8, vni, &said.bytes()));
+            let found = bed.receive_one(lab.uplink(0), &frame);
+            let expected = oracle.from_host(peer, vni, outer, &said).map(|(exits, tos)| {
+                said.tos = tos;
+                exits
+            });
+            compare(&lab, &said, 0, expected, found)?;
         }
     }
 

@@ -129,7 +129,7 @@ impl<'a> Journey<'a> {
                     &mut headers,
                     vni,
                     frame.len() as u16,
-                    0,
+                    tos::of(frame).unwrap_or_default(),
                     0,
                 );
                 self.across(host, [&headers[..], frame].concat())

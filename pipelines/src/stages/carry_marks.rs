@@ -9,6 +9,12 @@ use crate::wire::tos::{self, CE, ECN, ECT_0, ECT_1, NOT_ECT};
 
 /// Marks every passing packet as its outer header was.
 pub fn carry_marks<F: Frame>(batch: &mut Batch<F>, dscp: Dscp) {
+    // In a pipe only ECT(1) and CE change anything, which have this bit. What an earlier burst has left in the lane does
+    // no harm.
+    let is_marked = batch.outer_tos.iter().fold(0, |all, tos| all | tos) & ECT_1 != 0;
+    if dscp == Dscp::Pipe && !is_marked {
+        return;
+    }
     for i in batch.passing() {
         let (inner, outer) = (batch.headers[i].tos, batch.outer_tos[i]);
         let Some(ecn) = ecn(inner, outer) else {

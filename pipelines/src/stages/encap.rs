@@ -5,18 +5,19 @@ use crate::frame::Frame;
 use crate::overlay::template;
 use crate::qos::{Classes, Dscp};
 use crate::snapshot::Snapshot;
-use crate::stages::parse::Headers;
+use crate::stages::parse::{Headers, Network};
 use crate::verdict::Reason;
 use crate::wire::tos::ECN;
 
 /// Encapsulates every passing frame for its tunnel; only the outer destination MAC stays to be filled in.
 ///
 /// The outer ECN is the inner's (RFC 6040, section 4.1); the outer DSCP is the inner's or the traffic class's, of the
-/// `classes` that the sender has (RFC 2983).
+/// `classes` that the sender has (RFC 2983). ARP has neither, and both are 0.
 pub fn encap<F: Frame>(batch: &mut Batch<F>, snapshot: &Snapshot, classes: &Classes) {
     for i in batch.passing() {
-        let Headers { tos, hash, .. } = batch.headers[i];
+        let Headers { network, tos, hash, .. } = batch.headers[i];
         let tos = match snapshot.qos.dscp {
+            _ if network == Network::Arp => 0,
             Dscp::Uniform => tos,
             Dscp::Pipe => classes.outer[classes.of(tos).index()] << 2 | tos & ECN,
         };

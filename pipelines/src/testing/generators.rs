@@ -4,10 +4,11 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 
 use proptest::prelude::*;
 
-use super::lab::{Endpoint, Found, Host, Lab, ipv4, ipv6, link_local, mac, vtep};
+use super::lab::{Endpoint, Found, Host, Lab, LabQos, ipv4, ipv6, link_local, mac, vtep};
 use super::oracle::{Said, What};
 use super::packets::Operation;
 use crate::ids::{PortId, TenantId};
+use crate::qos::{Class, Classes, Dscp, Settings, Share};
 use crate::wire::{Mac, Vni};
 
 /// Endpoints have numbers below this, so that those of different segments have equal addresses.
@@ -15,12 +16,13 @@ const NUMBERS: u8 = 6;
 
 /// A fabric of a few hosts and segments; host 0 has an endpoint. All next hops are static.
 pub fn lab() -> impl Strategy<Value = Lab> {
-    (1..5usize, 1..4usize, 1..=2u16).prop_flat_map(|(hosts, segments, workers)| {
+    (1..5usize, 1..4usize, 1..=2u16, qos()).prop_flat_map(|(hosts, segments, workers, qos)| {
         let found =
             prop::collection::vec(prop_oneof![4 => Just(Found::Static), 1 => Just(Found::Never)], hosts);
         let tenants = prop::collection::vec(0..2u16, segments);
         let places = prop::collection::vec(prop::option::of(0..hosts), segments * usize::from(NUMBERS));
         (found, tenants, places).prop_map(move |(found, tenants, places)| {
+            let qos = qos.clone();
             let host = |(n, found)| Host { vtep: vtep(n as u8).0, mac: vtep(n as u8).1, found };
             let segment = |(n, tenant)| (TenantId(tenant), Vni::new(100 + n as u32).expect("in range"));
             let first = Endpoint::numbered(0, 0, NUMBERS);
@@ -32,7 +34,7 @@ pub fn lab() -> impl Strategy<Value = Lab> {
                 policies: Vec::new(),
                 sessions: Lab::default().sessions,
                 limits: Lab::default().limits,
-                qos: Lab::default().qos,
+                qos,
                 hosts: found.into_iter().enumerate().map(host).collect(),
                 segments: tenants.into_iter().enumerate().map(segment).collect(),
                 endpoints: [first].into_iter().chain(others).collect(),
@@ -40,6 +42,22 @@ pub fn lab() -> impl Strategy<Value = Lab> {
                 workers,
             }
         })
+    })
+}
+
+/// Either way of the DSCP over the tunnel, and traffic classes of a few guests; nothing is bounded.
+fn qos() -> impl Strategy<Value = LabQos> {
+    let classes = (prop::collection::vec(0..Class::MAX as u8, 64), prop::array::uniform4(0..64u8));
+    let classes = classes.prop_map(|(of, outer)| Classes {
+        of: core::array::from_fn(|dscp| Class(of[dscp])),
+        outer,
+        ..Classes::default()
+    });
+    let dscp = prop_oneof![Just(Dscp::Pipe), Just(Dscp::Uniform)];
+    (dscp, prop::collection::vec(classes, 0..8)).prop_map(|(dscp, classes)| LabQos {
+        settings: Settings { dscp, ..Settings::default() },
+        endpoints: (0..).map(PortId).zip(classes).map(|(port, of)| (port, Share::default(), of)).collect(),
+        ..LabQos::default()
     })
 }
 
@@ -57,8 +75,9 @@ pub fn lab_with_talk() -> impl Strategy<Value = (Lab, Vec<(PortId, Said)>)> {
 pub fn said(n: u8) -> impl Strategy<Value = Said> {
     let other = || prop_oneof![6 => Just(n), 1 => 0..=NUMBERS + 1];
     let tag = prop_oneof![8 => Just(None), 1 => Just(Some(0xe000)), 1 => Just(Some(7))];
-    let from = other().prop_map(mac);
-    (destination(), from, tag, what(n)).prop_map(|(to, from, tag, what)| Said { to, from, tag, what })
+    let (from, tos) = (other().prop_map(mac), any::<u8>());
+    let parts = (destination(), from, tag, tos, what(n));
+    parts.prop_map(|(to, from, tag, tos, what)| Said { to, from, tag, tos, what })
 }
 
 fn destination() -> impl Strategy<Value = Mac> {

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use super::lab::{Found, Lab};
 use super::packets::{self, Operation};
 use crate::ids::PortId;
+use crate::qos::Dscp;
 use crate::verdict::Reason;
 use crate::wire::Mac;
 use crate::wire::icmpv6::kind;
@@ -22,6 +23,8 @@ pub struct Said {
     pub from: Mac,
     /// VLAN and priority, if it has a tag.
     pub tag: Option<u16>,
+    /// DSCP and ECN, of what is IP.
+    pub tos: u8,
     /// What it says.
     pub what: What,
 }
@@ -48,6 +51,18 @@ pub enum What {
 impl Said {
     /// The frame without its tag.
     pub fn untagged(&self) -> Vec<u8> {
+        let mut frame = self.unmarked();
+        if self.is_ip() {
+            packets::set_tos(&mut frame, self.tos);
+        }
+        frame
+    }
+
+    fn is_ip(&self) -> bool {
+        !matches!(self.what, What::Arp(..) | What::Other)
+    }
+
+    fn unmarked(&self) -> Vec<u8> {
         let (peer4, peer6) =
             (Ipv4Addr::new(10, 1, 0, 200), Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0xc8));
         let frame =
@@ -151,8 +166,41 @@ impl<'a> Oracle<'a> {
         self.forward(guest.segment, Some(port), said.to)
     }
 
-    /// What must become of `said` that host `peer` sends us in the segment with `vni`.
-    pub fn from_host(&self, peer: usize, vni: u32, said: &Said) -> Result<Vec<Exit>, Reason> {
+    /// DSCP and ECN of the outer header of what the guest at `port` sends to another host.
+    pub fn outer(&self, port: PortId, said: &Said) -> u8 {
+        let (dscp, ecn) = (said.tos / 4, said.tos % 4);
+        let classes = self.lab.qos.endpoints.iter().find(|(of, ..)| *of == port).map(|(.., classes)| classes);
+        match (self.lab.qos.settings.dscp, classes) {
+            _ if !said.is_ip() => 0,
+            (Dscp::Uniform, _) => dscp * 4 + ecn,
+            (Dscp::Pipe, None) => ecn,
+            (Dscp::Pipe, Some(classes)) => {
+                classes.outer[usize::from(classes.of[usize::from(dscp)].0)] * 4 + ecn
+            }
+        }
+    }
+
+    /// What DSCP and ECN must be behind the tunnel of what arrived with these outer ones.
+    fn behind_the_tunnel(&self, said: &Said, outer: u8) -> Result<u8, Reason> {
+        // RFC 6040, figure 4: by inner, then by outer; Not-ECT, ECT(1), ECT(0), CE. 9 is a drop.
+        const TABLE: [[u8; 4]; 4] = [[0, 0, 0, 9], [1, 1, 1, 3], [2, 1, 2, 3], [3, 3, 3, 3]];
+        if !said.is_ip() {
+            return Ok(said.tos);
+        }
+        let ecn = TABLE[usize::from(said.tos % 4)][usize::from(outer % 4)];
+        let dscp = if self.lab.qos.settings.dscp == Dscp::Uniform { outer / 4 } else { said.tos / 4 };
+        if ecn == 9 { Err(Reason::NotEcnCapable) } else { Ok(dscp * 4 + ecn) }
+    }
+
+    /// What must become of `said` that host `peer` sends us in the segment with `vni` and the octet `outer`: where it
+    /// ends up, and with which octet.
+    pub fn from_host(
+        &self,
+        peer: usize,
+        vni: u32,
+        outer: u8,
+        said: &Said,
+    ) -> Result<(Vec<Exit>, u8), Reason> {
         if self.lab.hosts[peer].found == Found::Never || peer == self.host {
             return Err(Reason::UnknownPeer);
         }
@@ -162,10 +210,11 @@ impl<'a> Oracle<'a> {
         if let Some(reason) = said.refused() {
             return Err(reason);
         }
+        let tos = self.behind_the_tunnel(said, outer)?;
         if self.places.get(&(segment, said.from)).is_some_and(|(host, _)| *host != peer) {
             return Err(Reason::SpoofedFabric);
         }
-        self.forward(segment, None, said.to)
+        Ok((self.forward(segment, None, said.to)?, tos))
     }
 
     /// `port` is the guest's that sent it; without one it came from the fabric and does not go back.

@@ -88,6 +88,8 @@ pub struct Shape<'a> {
     pub more: bool,
     /// What fragments of one packet share.
     pub id: u16,
+    /// DSCP and ECN.
+    pub tos: u8,
 }
 
 /// An IPv4 packet of a given shape.
@@ -101,7 +103,7 @@ pub fn ipv4_with(
     let header_len = 20 + shape.options.len();
     let total = (header_len + payload.len()) as u16;
     let fragment = shape.offset | u16::from(shape.more) << 13;
-    let mut header = vec![0x40 | (header_len / 4) as u8, 0];
+    let mut header = vec![0x40 | (header_len / 4) as u8, shape.tos];
     header.extend(total.to_be_bytes());
     header.extend(shape.id.to_be_bytes());
     header.extend(fragment.to_be_bytes());
