@@ -452,6 +452,25 @@ tenants:
     }
 
     #[test]
+    fn where_nothing_is_bounded_the_ports_tell_what_went_by() {
+        let compiled = compiled();
+        let [mut first, second] = standings(&compiled.snapshot);
+        // g2 was stalled once: a packet of the two that it was sent had to wait.
+        first.counters.ports[2].tx = Traffic { packets: 2, bytes: 200 };
+        let stalled = Traffic { packets: 1, bytes: 124 };
+        first.counters.ports[2].to_guest =
+            Shaped { passed: stalled, waited: 1, waiting: 70, longest: 70, ..Shaped::default() };
+        let qos = report_of(&[first, second], &compiled).qos;
+        let [blue, g1, g2] = &qos[..] else { panic!("three rows") };
+        assert_eq!((g1.sent.passed_packets, g1.sent.passed_bytes, g2.sent.passed_packets), (9, 900, 0));
+        assert_eq!((g2.to_guest.passed_packets, g2.to_guest.passed_bytes), (2, 200));
+        assert_eq!((g2.to_guest.waited_packets, g2.to_guest.mean_wait_ns()), (1, Some(70)));
+        assert_eq!((blue.sent.passed_packets, blue.to_guest.passed_packets), (9, 2));
+        // What each sent to other hosts nobody counts, and of all of them it is known.
+        assert_eq!((blue.to_fabric.passed_packets, g1.to_fabric.passed_packets), (6, 0));
+    }
+
+    #[test]
     fn drops_are_told_of_every_reason_by_port() {
         let drops = report().drops;
         assert_eq!(drops.len(), Reason::COUNT);

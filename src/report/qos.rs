@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 /// A tenant's or an endpoint's traffic: what it is assured and may take at most on this host, and what came of it. A
 /// tenant's counters are the sums of its endpoints', of those too that are no more.
 ///
-/// What nothing bounds is not measured: only the cycles of what is sent are counted then, and what had to wait for a
-/// port that took no more.
+/// Bytes are as they are charged where something is bounded. Where nothing is, packets and bytes are those of the port; and
+/// what an endpoint sent to other hosts is known only as far as it had to wait there.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct QosReport {
     /// `tenant` (`blue`), or `tenant/endpoint` (`blue/web1`).
@@ -17,9 +17,9 @@ pub struct QosReport {
     pub classes: Vec<ClassReport>,
     /// What its guests were let send.
     pub sent: MeterReport,
-    /// What was sent to its guests, as far as it is bounded or had to wait.
+    /// What was sent to its guests.
     pub to_guest: QueueReport,
-    /// What its guests sent to other hosts, at the uplinks, as far as these are bounded or it had to wait.
+    /// What its guests sent to other hosts, at the uplinks; of an endpoint as far as these are bounded.
     pub to_fabric: QueueReport,
 }
 

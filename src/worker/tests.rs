@@ -273,15 +273,16 @@ fn everyone_gets_a_copy_whichever_worker_owns_the_port() {
 fn what_a_port_does_not_accept_waits_and_is_dropped_by_name() {
     let host = Host::start(1);
     *host.wires[2].room.lock().unwrap() = 70;
-    (0..2_000).for_each(|number| host.send(1, 2, number));
+    // More than may wait in one class.
+    (0..10_000).for_each(|number| host.send(1, 2, number));
     let wire = host.wires[2].clone();
-    let standings = host.end(2_000);
+    let standings = host.end(10_000);
     // In order, and what was there first.
     assert_eq!(numbers(&wire), (0..70).collect::<Vec<_>>());
     let (port, tenant) = (&standings[0].counters.ports[2], &standings[0].counters.tenants[0]);
     assert_eq!(port.tx, Traffic { packets: 70, bytes: 70 * 46 });
     let (full, stopping) = (port.drops.count(Reason::TxFull), port.drops.count(Reason::Stopping));
-    assert_eq!(full + stopping, 2_000 - 70);
+    assert_eq!(full + stopping, 10_000 - 70);
     assert!(full > 1_000 && stopping > 32, "{full} {stopping}");
     assert_eq!(tenant.drops.count(Reason::TxFull), full);
     assert_eq!(tenant.drops.count(Reason::Stopping), stopping);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use weft_pipelines::counters::{Metered, PortCounters, Shaped};
+use weft_pipelines::counters::{Metered, PortCounters, Shaped, Traffic};
 use weft_pipelines::qos::{Classes, Share};
 use weft_pipelines::snapshot::{Port, PortKind};
 use weft_pipelines::{Counters, TenantId, WorkerId};
@@ -25,18 +25,31 @@ impl Observation<'_> {
         let tenants = (0..).map(TenantId).zip(&self.labels.tenants).zip(&by_tenant);
         let tenants = tenants.filter(|(_, ports)| !ports.is_empty());
         tenants
-            .filter_map(|((tenant, name), ports)| Some(self.tenant_qos(tenant, name.as_ref()?, ports)))
+            .filter_map(|((tenant, name), ports)| {
+                let encapsulated = counters.tenants.get(tenant.index()).map(|tenant| tenant.to_fabric);
+                Some(self.tenant_qos(tenant, name.as_ref()?, ports, encapsulated.unwrap_or_default()))
+            })
             .flatten()
             .collect()
     }
 
-    fn tenant_qos(&self, tenant: TenantId, name: &str, ports: &[Row<'_>]) -> Vec<QosReport> {
+    fn tenant_qos(
+        &self,
+        tenant: TenantId,
+        name: &str,
+        ports: &[Row<'_>],
+        encapsulated: Traffic,
+    ) -> Vec<QosReport> {
         let (mut sent, mut to_guest, mut to_fabric) =
             (Metered::default(), Shaped::default(), Shaped::default());
         for (_, counters) in ports {
-            sent += counters.metered;
-            to_guest += counters.to_guest;
+            sent += metered(counters);
+            to_guest += to_guest_of(counters);
             to_fabric += counters.to_fabric;
+        }
+        // Where no shaper says what passed, that is all that was encapsulated.
+        if to_fabric == Shaped::default() {
+            to_fabric.passed = encapsulated;
         }
         let workers: BTreeSet<WorkerId> = ports.iter().map(|((port, _), _)| port.worker).collect();
         let whole = QosReport {
@@ -52,8 +65,8 @@ impl Observation<'_> {
                 name: label.name.clone(),
                 limits: limits(&guest.share),
                 classes: classes(&guest.classes, &label.classes),
-                sent: self.meter(counters.metered, [port.worker]),
-                to_guest: queue(counters.to_guest),
+                sent: self.meter(metered(counters), [port.worker]),
+                to_guest: queue(to_guest_of(counters)),
                 to_fabric: queue(counters.to_fabric),
             }),
             PortKind::Uplink(_) | PortKind::Vacant => None,
@@ -73,6 +86,18 @@ impl Observation<'_> {
             worker_busy_cycles: workers.map(|worker| worker.work.busy_cycles).sum(),
         }
     }
+}
+
+/// What a guest was let send: where nothing is bounded, all that was received from it.
+fn metered(port: &PortCounters) -> Metered {
+    let passed = if port.metered.passed.packets == 0 { port.rx } else { port.metered.passed };
+    Metered { passed, ..port.metered }
+}
+
+/// What was sent to a guest: where nothing is bounded only what had to wait has met a shaper, and all has left by the port.
+fn to_guest_of(port: &PortCounters) -> Shaped {
+    let passed = if port.to_guest.passed.packets < port.tx.packets { port.tx } else { port.to_guest.passed };
+    Shaped { passed, ..port.to_guest }
 }
 
 fn limits(share: &Share) -> QosLimits {

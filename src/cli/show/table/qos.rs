@@ -100,7 +100,7 @@ fn queues(title: &str, rows: &[QosReport], of: fn(&QosReport) -> &QueueReport) -
     table.or("")
 }
 
-/// What is told of so many, or a dash if there were none: what nothing bounds is not measured.
+/// What is told of so many, or a dash if there were none, or none that were counted there.
 fn measured(count: u64, text: String) -> String {
     if count == 0 { "-".to_owned() } else { text }
 }

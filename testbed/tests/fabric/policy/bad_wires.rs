@@ -211,7 +211,7 @@ fn many_short(lab: &Lab) -> Result<()> {
 /// Echoes, small and in fragments; those that a wire loses do not come back.
 fn echoes(lab: &Lab) -> Result<()> {
     for peer in [FAR, NEAR] {
-        for (size, count) in [(56, 100), (4000, 30)] {
+        for (size, count) in [(56, 100), (4000, 200)] {
             let command = format!("ping -q -c {count} -i 0.01 -W 1 -s {size} {}", peer.1);
             let shown = run(lab.guest(WEB.0), &command)?;
             assert!(shown.contains("received"), "{shown}");
