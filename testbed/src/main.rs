@@ -80,6 +80,9 @@ enum Command {
         /// Of 100 frames, how many come twice
         #[arg(long, default_value_t = 0.0)]
         repeated: f64,
+        /// What DSCP and ECN of all IP packets become
+        #[arg(long)]
+        marked: Option<u8>,
         /// What all chances follow from
         #[arg(long, default_value_t = 1)]
         seed: u64,
@@ -138,11 +141,11 @@ fn act(command: Command) -> Result<bool> {
             let listening = |address| eprintln!("listening at {address}");
             print_json(&tcp::receive(at, Duration::from_secs(deadline), listening)?);
         }
-        Command::BadWire { one, other, delay_us, jitter_us, hurried, lost, repeated, seed } => {
+        Command::BadWire { one, other, delay_us, jitter_us, hurried, lost, repeated, marked, seed } => {
             let (delay, jitter) = (Duration::from_micros(delay_us), Duration::from_micros(jitter_us));
             print_json(&wire::carry(
                 [&one, &other],
-                &Faults { delay, jitter, hurried, lost, repeated, seed },
+                &Faults { delay, jitter, hurried, lost, repeated, marked, seed },
             )?);
         }
         Command::Sweep => scope::sweep(),

@@ -14,6 +14,7 @@ use signal_hook::consts::SIGTERM;
 use weft::dpdk::{Burst, Eal, EalOptions, Hugepages, LogLevel, Mempool, Port, PortOptions, RxQueue, TxQueue};
 use weft_pipelines::BURST;
 use weft_pipelines::frame::Frame;
+use weft_pipelines::wire::tos;
 
 use crate::error::Doing;
 use crate::guest::NetnsGuest;
@@ -34,8 +35,18 @@ pub struct Faults {
     pub lost: f64,
     /// Of 100 frames, how many come twice.
     pub repeated: f64,
+    /// What DSCP and ECN of all IP packets become, as at a router that remarks them and is congested.
+    pub marked: Option<u8>,
     /// What all chances follow from.
     pub seed: u64,
+}
+
+impl Default for Faults {
+    /// None at all.
+    fn default() -> Self {
+        let (delay, jitter) = (Duration::ZERO, Duration::ZERO);
+        Self { delay, jitter, hurried: 0.0, lost: 0.0, repeated: 0.0, marked: None, seed: 1 }
+    }
 }
 
 /// What a wire did.
@@ -68,13 +79,14 @@ impl BadWire {
         space.hand_over(device, &inside, ENDS[0])?;
         inside.must(&format!("ip link set dev {} up", ENDS[0]))?;
         inside.join(ENDS[1], space, device, mtu)?;
-        let Faults { delay, jitter, hurried, lost, repeated, seed } = faults;
+        let Faults { delay, jitter, hurried, lost, repeated, marked, seed } = faults;
         let spawn = Spawn::new(host::beside("testbed")?)
             .named(format!("wire-{device}"))
             .args(["bad-wire", "--delay-us", &delay.as_micros().to_string()])
             .args(["--jitter-us", &jitter.as_micros().to_string(), "--hurried", &hurried.to_string()])
             .args(["--lost", &lost.to_string(), "--repeated", &repeated.to_string()])
             .args(["--seed", &seed.to_string()])
+            .args(marked.iter().flat_map(|tos| ["--marked".to_owned(), tos.to_string()]))
             .args(ENDS)
             // What DPDK leaves there goes with the directory.
             .env("RUNTIME_DIRECTORY", dir.path())
@@ -211,7 +223,11 @@ impl Way {
                 continue;
             }
             let due = if happens(faults.hurried, chance) { now } else { now + time(faults, chance) };
-            self.under_way.push(Reverse((due, self.put, frame.to_vec())));
+            let mut frame = frame.to_vec();
+            if let Some(tos) = faults.marked {
+                tos::set(&mut frame, tos);
+            }
+            self.under_way.push(Reverse((due, self.put, frame)));
         }
     }
 
@@ -281,29 +297,24 @@ mod tests {
         (out, carried)
     }
 
-    const GOOD: Faults = Faults {
-        delay: Duration::from_millis(5),
-        jitter: Duration::ZERO,
-        hurried: 0.0,
-        lost: 0.0,
-        repeated: 0.0,
-        seed: 1,
-    };
+    fn good() -> Faults {
+        Faults { delay: Duration::from_millis(5), ..Faults::default() }
+    }
 
     #[test]
     fn a_good_wire_changes_nothing() {
-        let (out, carried) = through(&GOOD);
+        let (out, carried) = through(&good());
         assert!(out.into_iter().eq(0..10_000));
         assert_eq!(carried, Carried { frames: 10_000, ..Default::default() });
     }
 
     #[test]
     fn a_bad_one_does_what_it_is_asked_to_and_tells() {
-        let (out, carried) = through(&Faults { lost: 3.0, repeated: 1.0, ..GOOD });
+        let (out, carried) = through(&Faults { lost: 3.0, repeated: 1.0, ..good() });
         assert!((200..400).contains(&carried.lost) && (50..150).contains(&carried.repeated), "{carried:?}");
         assert_eq!(out.len() as u64, 10_000 - carried.lost + carried.repeated);
         assert!(out.is_sorted() && carried.overtook == 0);
-        let (out, carried) = through(&Faults { jitter: Duration::from_millis(4), hurried: 25.0, ..GOOD });
+        let (out, carried) = through(&Faults { jitter: Duration::from_millis(4), hurried: 25.0, ..good() });
         assert_eq!((out.len(), carried.lost), (10_000, 0));
         assert!(!out.is_sorted() && carried.overtook > 1_000, "{carried:?}");
     }

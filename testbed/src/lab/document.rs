@@ -12,8 +12,9 @@ use crate::underlay::{UPLINK_MTU, Wiring};
 pub(super) fn write(spec: &LabSpec, placed: &[Placed], wiring: &Wiring) -> String {
     let sessions = spec.sessions.as_ref().map(|words| format!(", sessions: {words}")).unwrap_or_default();
     let qos = spec.qos.as_ref().map(|words| format!(", qos: {words}")).unwrap_or_default();
-    let mut text =
-        format!("fabric: {{ name: lab, vxlan: {{ port: {} }}{sessions}{qos} }}\nhosts:\n", spec.vxlan_port);
+    let dscp = spec.dscp.as_ref().map(|how| format!(", dscp: {how}")).unwrap_or_default();
+    let vxlan = format!("{{ port: {}{dscp} }}", spec.vxlan_port);
+    let mut text = format!("fabric: {{ name: lab, vxlan: {vxlan}{sessions}{qos} }}\nhosts:\n");
     for (index, host) in spec.hosts.iter().enumerate() {
         text += &host_entry(index, host, wiring);
     }

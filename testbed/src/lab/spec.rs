@@ -21,6 +21,7 @@ pub struct LabSpec {
     pub binary: Option<PathBuf>,
     pub(super) sessions: Option<String>,
     pub(super) qos: Option<String>,
+    pub(super) dscp: Option<String>,
     pub(super) hosts: Vec<HostSpec>,
     pub(super) tenants: Vec<TenantSpec>,
     pub(super) guests: Vec<GuestSpec>,
@@ -35,6 +36,7 @@ impl LabSpec {
             binary: None,
             sessions: None,
             qos: None,
+            dscp: None,
             hosts: Vec::new(),
             tenants: Vec::new(),
             guests: Vec::new(),
@@ -50,6 +52,12 @@ impl LabSpec {
     /// What packets cost, in the document's own words: `{ overhead: 0, overlay: false }`.
     pub fn qos(mut self, yaml: &str) -> Self {
         self.qos = Some(yaml.into());
+        self
+    }
+
+    /// How the DSCP crosses the tunnels: `pipe` or `uniform`.
+    pub fn dscp(mut self, how: &str) -> Self {
+        self.dscp = Some(how.into());
         self
     }
 

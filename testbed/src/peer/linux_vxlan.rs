@@ -36,7 +36,7 @@ impl LinuxVxlan {
         let inside = Namespace::new(&name.replace('/', "-"))?;
         let device = format!("vx{vni}-{}", self.ports.len());
         self.namespace.must(&format!(
-            "ip link add {device} type vxlan id {vni} local {vtep} dev up0 dstport {udp} nolearning udpcsum"
+            "ip link add {device} type vxlan id {vni} local {vtep} dev up0 dstport {udp} nolearning udpcsum tos inherit"
         ))?;
         self.namespace.hand_over(&device, &inside, "eth0")?;
         inside.must(&format!("ip link set dev eth0 address {mac} mtu {mtu} up"))?;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{env, fs};
 
+use rustix::process::Signal;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
@@ -39,6 +40,16 @@ impl SmolGuests {
     pub fn wait_up(&self, deadline: Duration) -> Result<()> {
         let is_up = || self.links().is_ok_and(|links| links.values().all(|up| *up));
         self.process.wait_until(deadline, "every guest is connected", is_up)
+    }
+
+    /// Stops the process where it is: no guest empties or fills its rings, and no command is answered.
+    pub fn pause(&self) {
+        self.process.signal(Signal::STOP);
+    }
+
+    /// Lets it go on after [`SmolGuests::pause`].
+    pub fn resume(&self) {
+        self.process.signal(Signal::CONT);
     }
 
     /// Which guests are connected to their switch.

@@ -77,7 +77,7 @@ pub fn ports_used_again() -> Result<()> {
 
 fn spec() -> LabSpec {
     let (delay, jitter) = (Duration::from_millis(5), Duration::from_millis(4));
-    let wire = Faults { delay, jitter, hurried: 25.0, lost: 1.0, repeated: 1.0, seed: 1 };
+    let wire = Faults { delay, jitter, hurried: 25.0, lost: 1.0, repeated: 1.0, ..Faults::default() };
     labelled(Some(wire), Some(Faults { lost: 3.0, seed: 2, ..wire }))
 }
 

@@ -6,7 +6,7 @@ mod hostile;
 mod machines;
 mod reach;
 mod streams;
-mod traffic;
+pub mod traffic;
 
 use std::collections::BTreeMap;
 

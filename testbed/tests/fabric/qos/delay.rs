@@ -10,7 +10,13 @@ use crate::{SOON, run, settle};
 fn beside_a_transfer(lab: &Lab) -> Result<f64> {
     let transfer = Transfer::start(lab, "blue/a", ("blue/b", "10.1.0.12"), "--parallel 1")?;
     measure(lab, &[&transfer], 5_000_000)?;
-    let said = lab.namespace("blue/a").run("ping -q -c 50 -i 0.1 -W 5 10.1.0.12", SOON)?;
+    echoes(lab, 0)
+}
+
+/// The mean of what pings with this octet take, in milliseconds.
+fn echoes(lab: &Lab, tos: u8) -> Result<f64> {
+    let command = format!("ping -q -c 50 -i 0.1 -W 5 -Q {tos:#x} 10.1.0.12");
+    let said = lab.namespace("blue/a").run(&command, SOON)?;
     let said = said.success("pinging beside a transfer")?;
     // rtt min/avg/max/mdev = 0.1/0.2/0.3/0.4 ms
     let mean = said.rsplit('=').next().and_then(|times| times.trim().split('/').nth(1)?.parse().ok());
@@ -31,5 +37,22 @@ pub fn near_the_target() -> Result<()> {
     assert!(without < 25.0 && with < 25.0, "{without} ms, with ECN {with} ms");
     let ledgers = settle(&lab)?;
     assert!(ledgers["hv-b"].drops("congested") > 0, "{ledgers:?}");
+    Ok(())
+}
+
+/// Many transfers at once make a queue that is longer than CoDel would like; what is urgent overtakes it.
+pub fn a_strict_class() -> Result<()> {
+    let classes = "classes: [{ name: urgent, dscp: [ef], strict: true }, { name: rest }]";
+    let spec = spec(None, ["", ""])
+        .with(guest("blue/a", "hv-a", "10.1.0.11"))
+        .with(guest("blue/b", "hv-b", "10.1.0.12").qos(&format!("{{ rate: 20Mbit, {classes} }}")));
+    let lab = Lab::up(spec)?;
+    let transfer = Transfer::start(&lab, "blue/a", ("blue/b", "10.1.0.12"), "--parallel 8")?;
+    measure(&lab, &[&transfer], 5_000_000)?;
+    let (usual, urgent) = (echoes(&lab, 0)?, echoes(&lab, 46 << 2)?);
+    println!("beside TCP a ping takes {usual:.1} ms, and {urgent:.1} ms as urgent");
+    assert!(urgent < 5.0 && urgent * 2.0 < usual, "{urgent} ms, as usual {usual} ms");
+    drop(transfer);
+    settle(&lab)?;
     Ok(())
 }

@@ -4,6 +4,8 @@
 //! so much has been received: on a slow machine they are farther apart.
 
 mod delay;
+mod marks;
+mod noise;
 mod rates;
 
 use std::fs;
@@ -21,6 +23,13 @@ pub fn trials() -> Vec<Trial> {
         root("qos: what is assured is kept", rates::what_is_assured),
         root("qos: an endpoint sends and is sent its rate, also another one", rates::an_endpoint_s),
         root("qos: tcp's queue keeps near the target, with and without ecn", delay::near_the_target),
+        root("qos: a strict class does not wait for another", delay::a_strict_class),
+        root("qos: dscp and ecn cross the tunnel to linux", marks::to_linux),
+        root("qos: dscp and ecn cross the tunnel from linux", marks::from_linux),
+        root(
+            "qos: floods and a guest that takes nothing leave others their throughput",
+            noise::the_victim_s_throughput,
+        ),
     ]
 }
 
