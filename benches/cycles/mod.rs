@@ -71,14 +71,16 @@ impl ValueFormatter for Cycles {
     }
 }
 
+/// The counter now.
 #[cfg(target_arch = "x86_64")]
-fn now() -> u64 {
+pub fn now() -> u64 {
     // SAFETY: RDTSC reads a register; every x86-64 has it and Linux allows it to user code.
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
+/// The counter now.
 #[cfg(not(target_arch = "x86_64"))]
-fn now() -> u64 {
+pub fn now() -> u64 {
     use std::sync::LazyLock;
     use std::time::Instant;
 

@@ -78,6 +78,21 @@ impl Meter {
         packets.then(|| (bits / 8, self.packets.units()))
     }
 
+    /// Whether packets of so many bytes together are all within the committed rate.
+    #[inline]
+    pub const fn is_green(&self, bytes: u64) -> bool {
+        !matches!(self.kind, Kind::Two) || self.committed.units() >= bytes * 8
+    }
+
+    /// Charges packets that are green together: the same as to [`take`](Self::take) one after the other.
+    #[inline]
+    pub fn take_green(&mut self, packets: u64, bytes: u64) {
+        self.packets.take(packets);
+        if self.kind != Kind::Free {
+            self.committed.take(bytes * 8);
+        }
+    }
+
     /// Charges a packet of so many bytes.
     #[inline]
     pub fn take(&mut self, bytes: u64) -> Colour {

@@ -8,7 +8,8 @@ use super::settings::{Colour, Share, TenantShare};
 use crate::batch::BURST;
 use crate::ids::{PortId, TenantId, Tick};
 
-/// What a guest of the least weight may send in a round, in bytes, where its tenant has not enough for all.
+/// What a guest of the least weight may send in a round, in bytes, where its tenant has not enough for all. A burst that
+/// is more is a debt for the rounds to come.
 const QUANTUM: u64 = 4 * 1538;
 
 /// The meters of one worker's guests and of their tenants.
@@ -46,6 +47,8 @@ struct Tenant {
     ports: Vec<u16>,
     /// How many of them want to send and may, in this round.
     contending: usize,
+    /// Bytes that are enough for a round of all, so that nobody need wait for a turn.
+    enough: u64,
 }
 
 impl Meters {
@@ -75,12 +78,14 @@ impl Meters {
             (port.tenant, port.is_here, port.weight) = (of.0, true, u64::from(share.weight.max(1)));
             tenant.ports.push(id.0);
         }
-        for tenant in &self.tenants {
+        for tenant in &mut self.tenants {
+            tenant.enough = 0;
             let weights = || tenant.ports.iter().filter_map(|port| self.ports.get(usize::from(*port)));
             let least = weights().map(|port| port.weight).min().unwrap_or(1);
             for port in &tenant.ports {
                 if let Some(port) = self.ports.get_mut(usize::from(*port)) {
                     port.deficit = port.deficit.min(port.quantum(least));
+                    tenant.enough = tenant.enough.saturating_add_signed(port.quantum(least));
                 }
             }
         }
@@ -112,6 +117,22 @@ impl Meters {
         held.map_or(0, |since| now.0.saturating_sub(since.0))
     }
 
+    /// Charges packets of so many bytes together, if they are all green: nearly always a whole burst is. Returns whether
+    /// they were, and are charged.
+    #[inline]
+    pub fn take_green(&mut self, port: PortId, packets: u64, bytes: u64) -> bool {
+        let Some(port) = self.ports.get_mut(port.index()) else { return true };
+        let Some(tenant) = self.tenants.get_mut(usize::from(port.tenant)) else { return true };
+        if packets == 0 || !port.meter.is_green(bytes) || !tenant.meter.is_green(bytes) {
+            return packets == 0;
+        }
+        port.meter.take_green(packets, bytes);
+        port.size = (port.size + bytes / packets) / 2;
+        port.deficit = port.deficit.saturating_sub_unsigned(bytes);
+        tenant.meter.take_green(packets, bytes);
+        true
+    }
+
     /// Charges a packet of so many bytes, as they are charged.
     #[inline]
     pub fn take(&mut self, port: PortId, bytes: u32) -> Colour {
@@ -130,15 +151,13 @@ impl Meters {
         let own = self.ports[at].meter.refill(now);
         let common = self.tenants[usize::from(of)].meter.refill(now);
         let room = match (own, common) {
-            (Some(own), Some(common)) if self.is_its_turn(at) => {
-                let port = &self.ports[at];
-                // Others of its tenant have a claim only if there is a bound in common.
-                let turn =
-                    if self.tenants[usize::from(of)].meter.is_bound() { port.deficit } else { i64::MAX };
-                let bytes = own.0.min(common.0).min(turn.unsigned_abs());
-                let packets = own.1.min(common.1);
+            (Some(own), Some(common))
+                if common.0 >= self.tenants[usize::from(of)].enough || self.is_its_turn(at) =>
+            {
+                let size = self.ports[at].size.max(64);
                 // One packet at least, which may lead into debt; then as many as there is credit for.
-                (bytes / port.size.max(64)).min(packets).clamp(1, BURST as u64) as usize
+                let packets = (own.0.min(common.0) / size).min(own.1.min(common.1));
+                packets.clamp(1, BURST as u64) as usize
             }
             (None, _) => {
                 // It has no claim on what is its tenant's meanwhile.
@@ -159,22 +178,25 @@ impl Meters {
 
     /// Whether a port may take of what its tenant has, beside the tenant's other ports.
     fn is_its_turn(&mut self, at: usize) -> bool {
-        let Tenant { meter, ports, contending } = &mut self.tenants[usize::from(self.ports[at].tenant)];
+        let Tenant { meter, ports, contending, .. } = &mut self.tenants[usize::from(self.ports[at].tenant)];
         if !meter.is_bound() || self.ports[at].deficit > 0 {
             return true;
         }
         if *contending > 0 {
             return false;
         }
-        // All have had their share: another round.
-        let weights = ports.iter().map(|port| self.ports[usize::from(*port)].weight);
-        let least = weights.min().unwrap_or(1);
-        for port in ports.iter() {
-            let port = &mut self.ports[usize::from(*port)];
+        // All that want to send have had their share, and the last burst may have been more than that: as many rounds
+        // go by as the first of them needs.
+        let all = || ports.iter().map(|port| usize::from(*port));
+        let least = all().map(|port| self.ports[port].weight).min().unwrap_or(1);
+        let wanting = all().filter(|port| *port == at || self.ports[*port].wants);
+        let rounds = wanting.map(|port| self.ports[port].rounds(least)).min().unwrap_or(1);
+        for port in all() {
+            let port = &mut self.ports[port];
             let quantum = port.quantum(least);
-            port.deficit = port.deficit.saturating_add(quantum).min(quantum);
-            *contending += usize::from(port.is_contending());
+            port.deficit = port.deficit.saturating_add(quantum.saturating_mul(rounds)).min(quantum);
         }
+        *contending = all().filter(|port| self.ports[*port].is_contending()).count();
         self.ports[at].deficit > 0
     }
 
@@ -182,7 +204,7 @@ impl Meters {
     fn want(&mut self, at: usize, wants: bool) {
         let port = &mut self.ports[at];
         port.wants = wants;
-        let Tenant { ports, contending, meter } = &mut self.tenants[usize::from(port.tenant)];
+        let Tenant { ports, contending, meter, .. } = &mut self.tenants[usize::from(port.tenant)];
         if meter.is_bound() {
             let contends = |port: &&u16| self.ports[usize::from(**port)].is_contending();
             *contending = ports.iter().filter(contends).count();
@@ -194,6 +216,11 @@ impl Port {
     /// What it may send in a round, beside others of which the least weight is this.
     const fn quantum(&self, least: u64) -> i64 {
         (QUANTUM * self.weight / least) as i64
+    }
+
+    /// Rounds until it may send again, which it may not now.
+    const fn rounds(&self, least: u64) -> i64 {
+        1 - self.deficit / self.quantum(least)
     }
 
     const fn is_contending(&self) -> bool {

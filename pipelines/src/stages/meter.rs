@@ -1,7 +1,8 @@
 //! Charges what a guest sends to its meters, and tags each packet with what its meters say.
 
-use crate::batch::Batch;
+use crate::batch::{BURST, Batch};
 use crate::context::Context;
+use crate::counters::Traffic;
 use crate::frame::Frame;
 use crate::ids::PortId;
 use crate::overlay::template;
@@ -25,9 +26,10 @@ pub fn meter<F: Frame, S: Sink<F>>(
         return;
     }
     let (snapshot, charge) = (context.snapshot, context.snapshot.qos.charge);
+    let (mut costs, mut all) = ([0; BURST], Traffic::default());
     for i in batch.passing() {
         let bytes = batch.frame(i).data().len();
-        let cost = match batch.destinations[i] {
+        costs[i] = match batch.destinations[i] {
             Destination::Port(_) => charge.of(bytes, 0),
             Destination::Tunnel(_) => charge.of(bytes, template::LEN),
             Destination::Everyone => {
@@ -36,10 +38,17 @@ pub fn meter<F: Frame, S: Sink<F>>(
                 here + segment.tunnels.len() as u32 * charge.of(bytes, template::LEN)
             }
         };
-        let colour = context.meters.take(port, cost);
-        let metered = &mut context.counters.port(port).metered;
-        metered.passed.add(cost as usize);
+        all.add(costs[i] as usize);
+        batch.tags[i] = Tag { from: port, tos: batch.headers[i].tos, colour: Colour::Green };
+    }
+    let metered = &mut context.counters.port(port).metered;
+    metered.passed += all;
+    if context.meters.take_green(port, all.packets, all.bytes) {
+        return;
+    }
+    for i in batch.passing() {
+        let colour = context.meters.take(port, costs[i]);
         metered.yellow += u64::from(colour == Colour::Yellow);
-        batch.tags[i] = Tag { from: port, tos: batch.headers[i].tos, colour };
+        batch.tags[i].colour = colour;
     }
 }

@@ -114,7 +114,11 @@ impl Belt {
 
     /// Fills the empty `burst`.
     pub fn fill(&mut self, burst: &mut Burst<FixedFrame>) {
-        let some = self.frames.len().min(BURST);
+        self.fill_with(BURST, burst);
+    }
+
+    fn fill_with(&mut self, most: usize, burst: &mut Burst<FixedFrame>) {
+        let some = self.frames.len().min(BURST).min(most);
         burst.extend(self.frames.drain(..some));
     }
 
@@ -127,16 +131,23 @@ impl Belt {
 
 /// Several belts: a frame comes back to its own.
 #[derive(Debug, Default)]
-struct Belts(Vec<Belt>);
+struct Belts {
+    belts: Vec<Belt>,
+    /// Ports that take nothing.
+    stuck: Vec<PortId>,
+}
 
 impl Belts {
     fn of(&mut self, frame: &FixedFrame) -> &mut Belt {
-        &mut self.0[usize::from(frame.0.belt)]
+        &mut self.belts[usize::from(frame.0.belt)]
     }
 }
 
 impl Sink<FixedFrame> for Belts {
-    fn send(&mut self, _: PortId, burst: &mut Burst<FixedFrame>) {
+    fn send(&mut self, port: PortId, burst: &mut Burst<FixedFrame>) {
+        if self.stuck.contains(&port) {
+            return;
+        }
         for frame in burst.drain(..) {
             let belt = self.of(&frame);
             belt.sent += 1;
@@ -190,8 +201,13 @@ impl Treadmill {
     pub fn receive<P: AsRef<[u8]>>(&mut self, port: PortId, packets: &[P]) -> usize {
         let belt = self.ports.len();
         self.ports.push(port);
-        self.belts.0.push(Belt::numbered(packets, belt));
+        self.belts.belts.push(Belt::numbered(packets, belt));
         belt
+    }
+
+    /// Lets `port` take nothing from now on: its guest does not empty its ring.
+    pub fn stick(&mut self, port: PortId) {
+        self.belts.stuck.push(port);
     }
 
     /// Takes one burst of the first belt all the way. Returns how many packets it had.
@@ -200,9 +216,15 @@ impl Treadmill {
     }
 
     /// Takes one burst of a belt all the way; before, `dress` may change each packet.
-    pub fn turn(&mut self, belt: usize, mut dress: impl FnMut(&mut [u8])) -> usize {
+    pub fn turn(&mut self, belt: usize, dress: impl FnMut(&mut [u8])) -> usize {
+        self.turn_of(belt, BURST, dress)
+    }
+
+    /// The same with so many packets at most, and not more than the port's meters let it send now.
+    pub fn turn_of(&mut self, belt: usize, most: usize, mut dress: impl FnMut(&mut [u8])) -> usize {
+        let most = most.min(self.plane.room(self.ports[belt], self.now));
         let mut burst = Burst::new();
-        self.belts.0[belt].fill(&mut burst);
+        self.belts.belts[belt].fill_with(most, &mut burst);
         burst.iter_mut().for_each(|frame| dress(frame.data_mut()));
         let (port, now) = (self.ports[belt], self.now);
         let packets =
@@ -220,6 +242,6 @@ impl Treadmill {
 
     /// How many packets of a belt were sent.
     pub fn sent(&self, belt: usize) -> u64 {
-        self.belts.0[belt].sent
+        self.belts.belts[belt].sent
     }
 }
