@@ -198,6 +198,35 @@ mod tests {
     }
 
     #[test]
+    fn workers_on_threads_of_their_own_have_no_more_either() {
+        const START: u64 = 1_000_000_000;
+        let pool = Arc::new(Pool::new(1_000_000, 10_000, 1_000));
+        let (clock, end) = (AtomicU64::new(START), 2 * START);
+        let worker = || {
+            let (mut credit, mut passed) = (Credit::leased(pool.clone()), 0);
+            loop {
+                // Whoever looks brings the time on.
+                let now = clock.fetch_add(1_009, Ordering::Relaxed);
+                if now > end {
+                    break passed;
+                }
+                while credit.refill(Tick(now)) {
+                    credit.take(100);
+                    passed += 100;
+                }
+            }
+        };
+        let passed: u64 = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..4).map(|_| scope.spawn(worker)).collect();
+            workers.into_iter().map(|worker| worker.join().expect("no panic")).sum()
+        });
+        let due = 1_000_000 + 10_000;
+        assert!(passed <= due, "{passed}");
+        // One that has slept may have left its lease unused, and its part of the last moments.
+        assert!(passed >= due - 2 * 4 * 1_000, "{passed}");
+    }
+
+    #[test]
     fn what_no_pool_has_is_to_be_had_when_it_says() {
         let pool = Arc::new(Pool::new(8_000, 8_000, 4_000));
         let mut credit = Credit::leased(pool);
