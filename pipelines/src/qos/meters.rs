@@ -230,6 +230,8 @@ impl Port {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const MBIT: u64 = 1_000_000;
@@ -322,5 +324,33 @@ mod tests {
         assert_eq!(meters.room(PortId(0), Tick(0)), 0);
         set(&mut meters, Share::default(), &[bound(0, 1)]);
         assert_eq!(meters.room(PortId(0), Tick(0)), BURST);
+    }
+
+    proptest! {
+        #[test]
+        fn a_burst_at_once_is_charged_as_its_packets_one_by_one(
+            rate in 1..50u64,
+            bursts in prop::collection::vec((1..9_000u32, 1..=BURST, 0..3_000_000u64), 1..60),
+        ) {
+            let own = Share { rate: rate * MBIT, ceil: 60 * MBIT, burst: 16_000, pps: 9_000, packet_burst: 64, weight: 1 };
+            let tenant = Share { rate: 20 * MBIT, ceil: 100 * MBIT, burst: 64_000, ..Share::default() };
+            let [mut at_once, mut single] = [meters(tenant, &[own]), meters(tenant, &[own])];
+            let (port, mut now) = (PortId(0), 0);
+            for (size, packets, later) in bursts {
+                now += later;
+                for meters in [&mut at_once, &mut single] {
+                    meters.room(port, Tick(now));
+                }
+                let one_by_one = |meters: &mut Meters| (0..packets).map(|_| meters.take(port, size)).collect::<Vec<_>>();
+                let is_green = at_once.take_green(port, packets as u64, packets as u64 * u64::from(size));
+                let colours =
+                    if is_green { vec![Colour::Green; packets] } else { one_by_one(&mut at_once) };
+                prop_assert_eq!(colours, one_by_one(&mut single));
+                let state = |meters: &Meters| {
+                    (meters.ports[0].meter.opens(), meters.tenants[0].meter.opens(), meters.ports[0].deficit)
+                };
+                prop_assert_eq!(state(&at_once), state(&single));
+            }
+        }
     }
 }
