@@ -36,15 +36,13 @@ pub fn the_victim_s_throughput() -> Result<()> {
     let transfer = Transfer::start(&lab, "blue/b", ("blue/a", "10.1.0.11"), "")?;
     let rate = || measure(&lab, &[&transfer], 6_000_000).map(|seen| seen[0].1.rate_since(&seen[0].0, 24));
     let alone = rate()?;
-    let to = |address, packet| ((MALLORY, address), packet);
-    let aggressors: [(&str, ((&str, &str), Packet)); 4] = [
-        ("small packets", to(FAR, Packet::Small)),
-        ("nothing but SYNs", to(FAR, Packet::Syn)),
-        ("tiny fragments", to(FAR, Packet::Fragment)),
-        ("to a guest that takes nothing", to(ASLEEP, Packet::Small)),
-    ];
-    for (name, (ends, packet)) in aggressors {
-        let flood = Flood::start(&lab, "red/mallory", ends, packet)?;
+    for (name, to, packet) in [
+        ("small packets", FAR, Packet::Small),
+        ("nothing but SYNs", FAR, Packet::Syn),
+        ("tiny fragments", FAR, Packet::Fragment),
+        ("to a guest that takes nothing", ASLEEP, Packet::Small),
+    ] {
+        let flood = Flood::start(&lab, "red/mallory", (MALLORY, to), packet)?;
         let beside = rate()?;
         let sent = flood.end()?;
         println!("{name}: {:.1} % beside {sent} packets", beside / alone * 100.0);
