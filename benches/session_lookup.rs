@@ -156,7 +156,7 @@ fn open<K: Key>(
     timeouts: &Timeouts,
 ) -> Option<Slot> {
     let opening = Opening { port: PortId(0), state, ..Opening::default() };
-    table.open(hash, key, &opening, now, timeouts, |_| {}).ok()
+    table.open(hash, key, &opening, now, timeouts, |_, _| {}).ok()
 }
 
 /// Keys in random order.

@@ -18,6 +18,12 @@ impl Traffic {
         self.packets += 1;
         self.bytes += bytes as u64;
     }
+
+    /// Takes back what was counted of one packet of `bytes`.
+    pub const fn take(&mut self, bytes: usize) {
+        self.packets = self.packets.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes as u64);
+    }
 }
 
 impl core::ops::AddAssign for Traffic {
@@ -215,6 +221,11 @@ pub struct Counters {
     pub revoked: u64,
     /// Packets that ended in the switch because they were for it: ARP replies.
     pub consumed: u64,
+    /// What passed as part of a flow: what the flows have counted, all together.
+    pub in_flows: Traffic,
+    /// What passed without being of one: ARP, neighbour discovery, errors about flows, and where a tenant has no policy what
+    /// finds no room among the flows.
+    pub of_no_flow: Traffic,
 }
 
 impl Counters {
@@ -276,6 +287,7 @@ impl Counters {
         copy(&mut self.rules, &other.rules);
         (self.replicated, self.originated, self.consumed, self.revoked) =
             (other.replicated, other.originated, other.consumed, other.revoked);
+        (self.in_flows, self.of_no_flow) = (other.in_flows, other.of_no_flow);
     }
 
     /// Adds what another worker counted, as far as there is room.
@@ -304,6 +316,8 @@ impl Counters {
         self.originated += other.originated;
         self.consumed += other.consumed;
         self.revoked += other.revoked;
+        self.in_flows += other.in_flows;
+        self.of_no_flow += other.of_no_flow;
     }
 }
 

@@ -13,7 +13,7 @@ use crate::qos::{Meters, Tag};
 use crate::sink::{Handed, Sink};
 use crate::snapshot::{PortKind, Snapshot};
 use crate::stages::review::{self, Review};
-use crate::stages::{account, resolve};
+use crate::stages::{account, resolve, tell};
 use crate::verdict::Reason;
 use crate::witness::Eyes;
 use crate::{fabric_to_vm, vm_to_vm, worker_to_vm};
@@ -158,7 +158,7 @@ impl<F: Frame> Plane<F> {
     /// Does what is due: ends sessions that are over or not allowed any more, asks neighbours again, and drops what
     /// waited too long for them. Each is bounded: to be called often.
     pub fn tick<S: Sink<F>>(&mut self, snapshot: &Snapshot, now: Tick, sink: &mut S) {
-        self.sessions.age(now, &snapshot.sessions);
+        tell::age(&mut self.sessions, sink, snapshot, now);
         if !self.review.is_over() {
             let mut review = self.review;
             review::review(&mut self.context(snapshot, now, sink).0, &mut review);
@@ -189,7 +189,7 @@ impl<F: Frame> Plane<F> {
         self.egress.flush(&mut Exit { snapshot, counters: &mut self.counters, sink, now });
     }
 
-    /// Drops, by name, all that still waits, for the switch stops.
+    /// Drops, by name, all that still waits, and tells of all flows, for the switch stops.
     pub fn stop<S: Sink<F>>(&mut self, snapshot: &Snapshot, now: Tick, sink: &mut S) {
         for hop in (0..snapshot.hops.len()).map(|hop| HopId(hop as u16)) {
             let uplink = snapshot.hop(hop).uplink;
@@ -199,6 +199,7 @@ impl<F: Frame> Plane<F> {
             }
         }
         self.egress.stop(&mut Exit { snapshot, counters: &mut self.counters, sink, now });
+        tell::stop(&mut self.sessions, sink, snapshot, now);
     }
 
     /// Packets that wait: for a neighbour, or for their turn to leave.

@@ -1,6 +1,7 @@
 //! Where the ways put packets: the seam to the worker, to a replay or to a test.
 
 use crate::batch::Burst;
+use crate::flow::FlowRecord;
 use crate::ids::{PortId, TenantId, Tick, TunnelId, WorkerId};
 use crate::policy::{Decision, Question};
 use crate::qos::Tag;
@@ -27,6 +28,11 @@ pub trait Sink<F> {
     /// Takes back the buffer of a packet that is already accounted for.
     fn discard(&mut self, frame: F) {
         drop(frame);
+    }
+
+    /// Is told of a flow.
+    fn flow(&mut self, record: &FlowRecord) {
+        let _ = record;
     }
 
     /// Is told of a connection that policy decided; `log` says that somebody wants to read of it.

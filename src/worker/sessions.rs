@@ -33,21 +33,17 @@ fn some<K: Family>(
 ) -> bool {
     let room = records.capacity() - records.len();
     let epoch = snapshot.epoch.0 as u32;
-    K::table_mut(sessions).visit(place, room, |_, session| {
+    K::table_mut(sessions).visit(place, room, |_, session, _| {
         let key = session.key();
         let asked = question(key, session.first_toward());
         // A session of a segment that has left this host is about to end.
         let Some(segment) = snapshot.vnis.find(u64::from(asked.vni.value())) else { return true };
         let policy = snapshot.policy(snapshot.segment(segment).tenant);
-        // Its rules are places in the policy that it was decided by last; of an earlier one they say nothing now.
-        let place = |rule: u32| (rule != u32::MAX).then_some(rule);
-        let Decision { rule, would_rule, would, .. } = if session.epoch == epoch {
-            let denied = session.flags.has(Flags::WOULD_DENY);
-            let would = if denied { Action::Deny } else { Action::Allow };
-            let (rule, would_rule) = (place(session.rule), place(session.would_rule));
-            Decision { action: Action::Allow, rule, would, would_rule }
+        let (rule, would_rule, would_deny) = if session.epoch == epoch {
+            (session.rule, session.would_rule, session.flags.has(Flags::WOULD_DENY))
         } else {
-            policy.decide(&asked)
+            let Decision { rule, would_rule, would, .. } = policy.decide(&asked);
+            (policy.slot(rule), policy.slot(would_rule), would == Action::Deny)
         };
         let first = match session.first_toward() {
             // Of a protocol without ports the first number is the identifier, whoever opened it.
@@ -62,9 +58,9 @@ fn some<K: Family>(
             service: asked.port,
             port: session.port(),
             state: session.state,
-            rule: policy.slot(rule),
-            would_rule: policy.slot(would_rule),
-            would_deny: would == Action::Deny,
+            rule,
+            would_rule,
+            would_deny,
             traffic: [*session.traffic(Side::Initiator), *session.traffic(Side::Responder)],
             opened: session.start(),
             last: session.last,

@@ -3,7 +3,9 @@
 pub mod fragments;
 pub mod hash;
 pub mod key;
+pub mod notes;
 pub mod rate;
+pub mod record;
 pub mod session;
 pub mod sessions;
 pub mod settings;
@@ -15,6 +17,8 @@ pub mod tcp;
 pub use fragments::Fragments;
 pub use hash::{Hash, Secret};
 pub use key::{Key, Key4, Key6, Toward};
+pub use notes::{End, Event, Notes};
+pub use record::FlowRecord;
 pub use session::{Flags, Opening, Session};
 pub use sessions::{Family, Sessions};
 pub use settings::{Limits, Settings, Tracking};

@@ -8,6 +8,7 @@ use super::state::{State, Timeouts};
 use super::tcp::Windows;
 use crate::counters::Traffic;
 use crate::ids::{PortId, Tick};
+use crate::wire::tcp::flag;
 
 /// A session, two cache lines for either family.
 ///
@@ -32,9 +33,9 @@ pub struct Session<K> {
     pub traffic: [Traffic; 2],
     /// Where TCP stands.
     pub tcp: Windows,
-    /// The rule that lets it pass; `u32::MAX`: the default.
+    /// The counter's slot of the rule, or default, that lets it pass.
     pub rule: u32,
-    /// The rule that would decide if those under audit counted; `u32::MAX`: the default.
+    /// Of the one that would decide if those under audit counted.
     pub would_rule: u32,
     /// When it was opened, in units of 2^22 ns (4.2 ms), without the bits above 32. It counts back from the last
     /// packet, so that a session may last 208 days before it looks younger than it is.
@@ -57,6 +58,8 @@ impl Flags {
     pub const WOULD_DENY: Self = Self(1 << 2);
     /// A record of it is to be written.
     pub const LOG: Self = Self(1 << 3);
+    /// PSH is noted of the initiator; of the responder one bit higher.
+    const PUSHED: u8 = 1 << 4;
 
     /// Those of a session whose first packet goes this way.
     pub const fn of_first(toward: Toward) -> Self {
@@ -100,9 +103,9 @@ pub struct Opening {
     pub flags: Flags,
     /// The low half of the number of the configuration.
     pub epoch: u32,
-    /// The rule that lets it pass; `u32::MAX`: the default.
+    /// The counter's slot of the rule, or default, that lets it pass.
     pub rule: u32,
-    /// The rule that would decide if those under audit counted; `u32::MAX`: the default.
+    /// Of the one that would decide if those under audit counted.
     pub would_rule: u32,
 }
 
@@ -143,6 +146,16 @@ impl<K: Key> Session<K> {
     /// What `side` sent.
     pub const fn traffic(&self, side: Side) -> &Traffic {
         &self.traffic[side.index()]
+    }
+
+    /// Whether TCP's `flags` are to be noted, which `side` sent: most are, as all that are usual have been seen.
+    #[inline]
+    pub const fn notes_flags(&mut self, side: Side, flags: u8) -> bool {
+        const USUAL: u8 = flag::ACK | flag::PSH;
+        let pushed = if flags & flag::PSH == 0 { 0 } else { Flags::PUSHED << side.index() };
+        let is_new = flags & !USUAL != 0 || pushed & !self.flags.0 != 0;
+        self.flags.0 |= pushed;
+        is_new
     }
 
     /// When it was opened, to 4.2 ms: at that moment or before.

@@ -11,8 +11,6 @@ use crate::ids::{PortId, Tick};
 
 /// Datagrams in fragments that a worker follows at once.
 const DATAGRAMS: usize = 1024;
-/// Sessions that ageing looks at in one go, of each family.
-const AGED: usize = 64;
 
 /// A worker's sessions.
 #[derive(Debug)]
@@ -107,11 +105,5 @@ impl Sessions {
     #[inline]
     pub fn opened(&self) -> u64 {
         self.v4.stats().opened + self.v6.stats().opened
-    }
-
-    /// Ends what is over. Bounded; to be called often.
-    pub fn age(&mut self, now: Tick, settings: &Settings) {
-        self.v4.age(now, &settings.timeouts, AGED, |_| {});
-        self.v6.age(now, &settings.timeouts, AGED, |_| {});
     }
 }

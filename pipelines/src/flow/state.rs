@@ -79,6 +79,11 @@ impl State {
         matches!(self, Self::New | Self::UdpNew | Self::IcmpNew | Self::TcpSynSent | Self::TcpSynReceived)
     }
 
+    /// Whether nothing more is to come: TCP that both sides have closed, or one has reset.
+    pub const fn is_over(self) -> bool {
+        matches!(self, Self::TcpTimeWait | Self::TcpClosed)
+    }
+
     /// Its name in tables and documents.
     pub const fn name(self) -> &'static str {
         match self {

@@ -2,10 +2,12 @@
 
 use crate::batch::Batch;
 use crate::context::Context;
+use crate::counters::Traffic;
+use crate::flow::notes::{End, Event, Notes};
 use crate::flow::session::{Flags, Opening, Session};
 use crate::flow::sessions::{Family, Followed};
 use crate::flow::table::{Refused, Slot};
-use crate::flow::{Hash, Side, State, Table, Toward, Tracking, tcp};
+use crate::flow::{Hash, Key4, Key6, Side, State, Table, Toward, Tracking, tcp};
 use crate::frame::Frame;
 use crate::ids::{PortId, SegmentId, TenantId, Tick};
 use crate::policy::{Action, Decision, Policy, Question};
@@ -16,6 +18,7 @@ use crate::stages::forward::Destination;
 use crate::stages::identify::{self, Part};
 use crate::stages::lookup_flow::Flows;
 use crate::stages::parse::{Fragment, Headers, Network};
+use crate::stages::tell::{tell, tell_denied};
 use crate::verdict::Reason;
 use crate::wire::ipv4::protocol;
 use crate::wire::{Tcp, Vni, ethernet, ipv6};
@@ -54,9 +57,11 @@ pub fn check_policy<F: Frame, S: Sink<F>>(
     let (snapshot, now) = (context.snapshot, context.now);
     let mut last: Option<Whose<'_>> = None;
     let opened_before = context.sessions.opened();
+    let (mut in_flows, mut of_no_flow) = (Traffic::default(), Traffic::default());
     for i in batch.passing() {
         let part = batch.flows.parts[i];
         if part == Part::None {
+            of_no_flow.add(batch.frame(i).data().len());
             batch.outcomes[i] = Outcome::Untracked;
             continue;
         }
@@ -94,7 +99,14 @@ pub fn check_policy<F: Frame, S: Sink<F>>(
                     (frame, headers),
                 ),
             };
-            if passed {
+            if passed != Passed::Not {
+                in_flows.add(frame.len());
+                if passed == Passed::Due {
+                    match headers.network {
+                        Network::Ipv6 => tell_again::<Key6, F, S>(context, slot, Event::Active),
+                        _ => tell_again::<Key4, F, S>(context, slot, Event::Active),
+                    }
+                }
                 batch.outcomes[i] = Outcome::Known;
                 continue;
             }
@@ -114,10 +126,18 @@ pub fn check_policy<F: Frame, S: Sink<F>>(
         let hash = batch.flows.hashes[i];
         let about =
             About { frame, headers, vni, tenant, policy, toward, part, hash, candidate, is_new, port, out };
+        let len = frame.len();
         match look_closely(context, &about, &batch.flows, i) {
-            Ok(outcome) => batch.outcomes[i] = outcome,
+            Ok(outcome) => {
+                let is_of_one = outcome != Outcome::Untracked && part != Part::About;
+                if is_of_one { &mut in_flows } else { &mut of_no_flow }.add(len);
+                batch.outcomes[i] = outcome;
+            }
             // Without a policy there is nothing to hold a packet to.
-            Err(_) if whose.is_open => batch.outcomes[i] = Outcome::Untracked,
+            Err(_) if whose.is_open => {
+                of_no_flow.add(len);
+                batch.outcomes[i] = Outcome::Untracked;
+            }
             Err(Refusal::Policy(decision)) => {
                 batch.outcomes[i] = Outcome::Refused(decision);
                 batch.drop(i, Reason::PolicyDenied);
@@ -125,6 +145,8 @@ pub fn check_policy<F: Frame, S: Sink<F>>(
             Err(Refusal::State(reason)) => batch.drop(i, reason),
         }
     }
+    context.counters.in_flows += in_flows;
+    context.counters.of_no_flow += of_no_flow;
 }
 
 /// Whose a segment's packets are, and what may pass there.
@@ -145,8 +167,18 @@ impl<'a> Whose<'a> {
     }
 }
 
+/// What became of a packet at first sight.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Passed {
+    /// It has not passed, and nothing has changed.
+    Not,
+    /// It has.
+    Simply,
+    /// It has, and its session is to be told of.
+    Due,
+}
+
 /// Lets a packet pass of a session that lives, is of this configuration, and takes the packet without more ado.
-/// Returns whether it did; if not, nothing has changed.
 #[inline(always)]
 fn quick<K: Family>(
     table: &mut Table<K>,
@@ -155,42 +187,62 @@ fn quick<K: Family>(
     (slot, key): (Slot, &K),
     toward: Toward,
     (frame, headers): (&[u8], &Headers),
-) -> bool {
+) -> Passed {
+    let is_due = table.is_due(slot, now);
     let session = table.session_mut(slot);
     let settings = &snapshot.sessions;
     if session.key() != key
         || session.epoch != snapshot.epoch.0 as u32
         || session.deadline(&settings.timeouts) <= now
     {
-        return false;
+        return Passed::Not;
     }
+    let passed = if is_due { Passed::Due } else { Passed::Simply };
     let side = session.side(toward);
     if headers.protocol == protocol::TCP {
-        let Some(segment) = segment(frame, headers) else { return false };
+        let Some(segment) = segment(frame, headers) else { return Passed::Not };
         let before = session.state;
         let step = session.tcp.step(before, side, &segment);
         match step.verdict {
             tcp::Verdict::InWindow => session.state = step.state,
             tcp::Verdict::Inert => {
                 session.traffic[side.index()].add(frame.len());
-                return true;
+                return Passed::Simply;
             }
             // These have changed nothing.
-            tcp::Verdict::OutOfWindow | tcp::Verdict::BadFlags | tcp::Verdict::Reopen => return false,
+            tcp::Verdict::OutOfWindow | tcp::Verdict::BadFlags | tcp::Verdict::Reopen => return Passed::Not,
         }
         session.last = now;
         session.traffic[side.index()].add(frame.len());
+        if session.notes_flags(side, segment.flags) {
+            table.note_flags(slot, side, segment.flags);
+        }
         if step.state != before {
             table.changed(slot, before, &settings.timeouts);
+            return if step.state.is_over() { Passed::Due } else { passed };
         }
-        return true;
+        return passed;
     }
     if side == Side::Responder && session.state.is_embryonic() {
-        return false;
+        return Passed::Not;
     }
     session.last = now;
     session.traffic[side.index()].add(frame.len());
-    true
+    passed
+}
+
+/// Tells of the session at `slot`.
+#[inline(never)]
+fn tell_again<K: Family, F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, slot: Slot, event: Event) {
+    let Context { snapshot, sessions, sink, now, .. } = context;
+    let (session, notes) = K::table_mut(sessions).noted_mut(slot);
+    tell(*sink, snapshot, (session, notes), event, *now);
+}
+
+/// Tells of the session at `slot`, and ends it.
+fn end<K: Family, F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, slot: Slot, end: End) {
+    tell_again::<K, F, S>(context, slot, Event::Ended(end));
+    K::table_mut(context.sessions).close(slot);
 }
 
 /// Checks a packet that is not simply one more of its session.
@@ -298,7 +350,12 @@ fn check<K: Family, F: Frame, S: Sink<F>>(
     if about.headers.fragment == Fragment::First && about.part != Part::About {
         let session = K::table(context.sessions).session(slot);
         let followed = Followed { slot, start: session.start(), side: session.side(about.toward) };
-        follow::first(context, about, followed)?;
+        if let Err(refused) = follow::first(context, about, followed) {
+            // It has been counted, and does not pass.
+            let session = K::table_mut(context.sessions).session_mut(slot);
+            session.traffic[followed.side.index()].take(about.frame.len());
+            return Err(refused);
+        }
     }
     Ok(outcome)
 }
@@ -312,19 +369,25 @@ fn known<K: Family, F: Frame, S: Sink<F>>(
     let (snapshot, now) = (context.snapshot, context.now);
     let table = K::table_mut(context.sessions);
     if table.is_expired(slot, now, &snapshot.sessions.timeouts) {
-        table.close(slot);
+        let over = End::of_time(table.session(slot));
+        end::<K, F, S>(context, slot, over);
         return Ok(None);
     }
     if table.session(slot).epoch != snapshot.epoch.0 as u32 {
         let session = K::table_mut(context.sessions).session_mut(slot);
-        if let Err(decided) = decide_again(session, snapshot, about.policy, about.tenant, now) {
-            K::table_mut(context.sessions).close(slot);
-            context.counters.revoked += 1;
-            denied(context, about.policy, &decided);
-            return Err(Refusal::Policy(decided.decision));
+        match decide_again(session, snapshot, about.policy, about.tenant, now) {
+            Ok(Again::Same) => {}
+            Ok(Again::Other) => tell_again::<K, F, S>(context, slot, Event::Decided),
+            Err(decided) => {
+                end::<K, F, S>(context, slot, End::Revoked);
+                context.counters.revoked += 1;
+                denied(context, about.policy, &decided);
+                return Err(Refusal::Policy(decided.decision));
+            }
         }
     }
     let table = K::table_mut(context.sessions);
+    let is_due = table.is_due(slot, now);
     let session = table.session_mut(slot);
     if about.part == Part::About {
         return Ok(Some(slot));
@@ -349,19 +412,36 @@ fn known<K: Family, F: Frame, S: Sink<F>>(
             }
             tcp::Verdict::BadFlags => return Err(Reason::TcpFlags.into()),
             tcp::Verdict::Reopen => {
-                table.close(slot);
+                end::<K, F, S>(context, slot, End::Reused);
                 return Ok(None);
             }
+        }
+        if session.notes_flags(side, segment.flags) {
+            table.note_flags(slot, side, segment.flags);
         }
     } else if side == Side::Responder {
         session.state = before.replied();
     }
+    let session = table.session_mut(slot);
     session.last = now;
     session.traffic[side.index()].add(about.frame.len());
-    if before != session.state {
+    let state = session.state;
+    if before != state {
         table.changed(slot, before, &snapshot.sessions.timeouts);
     }
+    if is_due || before != state && state.is_over() {
+        tell_again::<K, F, S>(context, slot, Event::Active);
+    }
     Ok(Some(slot))
+}
+
+/// What becomes of a session that is decided again and may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// As before.
+    Same,
+    /// By another rule.
+    Other,
 }
 
 /// Decides a session of an earlier configuration again.
@@ -375,7 +455,7 @@ pub(super) fn decide_again<K: Family>(
     policy: &Policy,
     tenant: TenantId,
     now: Tick,
-) -> Result<(), Decided> {
+) -> Result<Again, Decided> {
     let (key, toward) = (*session.key(), session.first_toward());
     let question = question(&key, toward);
     let decision = policy.decide(&question);
@@ -384,9 +464,11 @@ pub(super) fn decide_again<K: Family>(
         return Err(Decided { at: now, tenant, port, question, source, decision });
     }
     session.epoch = snapshot.epoch.0 as u32;
-    (session.rule, session.would_rule) = rules(&decision);
+    let before = (session.rule, session.would_rule, session.flags);
+    (session.rule, session.would_rule) = rules(policy, &decision);
     session.flags.set(Flags::WOULD_DENY, decision.would == Action::Deny);
-    Ok(())
+    let is_same = before == (session.rule, session.would_rule, session.flags);
+    Ok(if is_same { Again::Same } else { Again::Other })
 }
 
 /// Opens a session, if the packet may and policy allows it.
@@ -399,12 +481,14 @@ fn open<K: Family, F: Frame, S: Sink<F>>(
     if about.part == Part::Opens && context.sessions.is_used_up(about.port, about.out, now) {
         return Err(Reason::SessionRate.into());
     }
+    let mut segment = None;
     let (tcp, state, picked_up) = match (about.part, about.headers.protocol) {
         (Part::Answers, _) => return Err(Reason::IcmpUnsolicited.into()),
         (Part::About, _) => return Err(Reason::IcmpUnrelated.into()),
         (_, protocol::TCP) => {
-            let segment = segment(about.frame, about.headers).ok_or(Reason::MalformedTcp)?;
-            let opened = tcp::open(&segment, snapshot.sessions.pick_up);
+            let segment =
+                segment.insert(self::segment(about.frame, about.headers).ok_or(Reason::MalformedTcp)?);
+            let opened = tcp::open(segment, snapshot.sessions.pick_up);
             let (tcp, state) = opened.map_err(|invalid| match invalid {
                 tcp::Invalid::BadFlags => Reason::TcpFlags,
                 tcp::Invalid::NoConnection => Reason::TcpNoSession,
@@ -439,6 +523,7 @@ fn open<K: Family, F: Frame, S: Sink<F>>(
     };
     if decision.action == Action::Deny {
         denied(context, policy, &decided);
+        tell_denied(context.sink, snapshot, policy, &decided, about.frame.len());
         return Err(Refusal::Policy(decision));
     }
     let turned = toward != about.toward;
@@ -446,11 +531,15 @@ fn open<K: Family, F: Frame, S: Sink<F>>(
     flags.set(Flags::PICKED_UP, picked_up);
     flags.set(Flags::WOULD_DENY, decision.would == Action::Deny);
     flags.set(Flags::LOG, policy.logs(decision.rule));
-    let (rule, would_rule) = rules(&decision);
+    let (rule, would_rule) = rules(policy, &decision);
     let epoch = snapshot.epoch.0 as u32;
     let opening = Opening { port: about.port, state, flags, epoch, rule, would_rule };
-    let table = K::table_mut(context.sessions);
-    let opened = table.open(about.hash, key, &opening, now, &snapshot.sessions.timeouts, |_| {});
+    let Context { sessions, sink, .. } = context;
+    let table = K::table_mut(sessions);
+    let evicted = |session: &Session<K>, notes: &mut Notes| {
+        tell(*sink, snapshot, (session, notes), Event::Ended(End::Evicted), now);
+    };
+    let opened = table.open(about.hash, key, &opening, now, &snapshot.sessions.timeouts, evicted);
     let slot = opened.map_err(|refused| match refused {
         Refused::Quota => Reason::SessionQuota,
         Refused::TableFull => Reason::SessionTableFull,
@@ -459,6 +548,10 @@ fn open<K: Family, F: Frame, S: Sink<F>>(
     session.tcp = if turned { tcp.turned() } else { tcp };
     let side = if turned { Side::Responder } else { Side::Initiator };
     session.traffic[side.index()].add(about.frame.len());
+    if let Some(segment) = segment {
+        table.note_flags(slot, side, segment.flags);
+    }
+    tell_again::<K, F, S>(context, slot, Event::Started);
     allowed(context, policy, &decided);
     Ok((slot, Outcome::Opened(decision)))
 }
@@ -497,9 +590,9 @@ pub fn question<K: Family>(key: &K, toward: Toward) -> Question {
     Question { vni: key.vni(), from, to, protocol: key.protocol(), port }
 }
 
-/// The rules of a decision, as a session keeps them.
-fn rules(decision: &Decision) -> (u32, u32) {
-    (decision.rule.unwrap_or(u32::MAX), decision.would_rule.unwrap_or(u32::MAX))
+/// The rules of a decision, as a session keeps them: by what counts them, which stays from one configuration to the next.
+fn rules(policy: &Policy, decision: &Decision) -> (u32, u32) {
+    (policy.slot(decision.rule), policy.slot(decision.would_rule))
 }
 
 /// The source port, of protocols that have one.

@@ -17,4 +17,5 @@ pub mod replicate;
 pub mod resolve;
 pub mod review;
 pub mod spoof_check;
+pub mod tell;
 pub mod untag;

@@ -7,12 +7,13 @@ use core::time::Duration;
 
 use crate::context::Context;
 use crate::flow::sessions::Family;
-use crate::flow::{Key4, Key6};
+use crate::flow::{End, Event, Key4, Key6};
 use crate::frame::Frame;
 use crate::ids::Tick;
 use crate::sink::Sink;
 use crate::snapshot::PortKind;
-use crate::stages::check_policy;
+use crate::stages::check_policy::{self, Again};
+use crate::stages::tell::tell;
 
 /// How long it takes to go over all sessions, with rounds as often as they should be.
 pub const TIME: Duration = Duration::from_secs(1);
@@ -72,10 +73,11 @@ fn some<K: Family, F: Frame, S: Sink<F>>(
 ) -> bool {
     let Context { snapshot, counters, sink, now, sessions, .. } = context;
     let epoch = snapshot.epoch.0 as u32;
-    K::table_mut(sessions).visit(next, count, |_, session| {
+    K::table_mut(sessions).visit(next, count, |_, session, notes| {
         // An endpoint that has left this host takes its sessions along, also those that the other end keeps alive.
         let port = snapshot.ports.get(session.port().index());
         if port.is_none_or(|port| matches!(port.kind, PortKind::Vacant)) {
+            tell::<K, F, S>(*sink, snapshot, (session, notes), Event::Ended(End::Gone), *now);
             return false;
         }
         if session.epoch == epoch {
@@ -83,11 +85,19 @@ fn some<K: Family, F: Frame, S: Sink<F>>(
         }
         // A segment that has left this host takes its sessions along.
         let segment = snapshot.vnis.find(u64::from(session.key().vni().value()));
-        let Some(tenant) = segment.map(|segment| snapshot.segment(segment).tenant) else { return false };
+        let Some(tenant) = segment.map(|segment| snapshot.segment(segment).tenant) else {
+            tell::<K, F, S>(*sink, snapshot, (session, notes), Event::Ended(End::Gone), *now);
+            return false;
+        };
         let policy = snapshot.policy(tenant);
         match check_policy::decide_again(session, snapshot, policy, tenant, *now) {
-            Ok(()) => true,
+            Ok(Again::Same) => true,
+            Ok(Again::Other) => {
+                tell::<K, F, S>(*sink, snapshot, (session, notes), Event::Decided, *now);
+                true
+            }
             Err(decided) => {
+                tell::<K, F, S>(*sink, snapshot, (session, notes), Event::Ended(End::Revoked), *now);
                 counters.revoked += 1;
                 sink.decided(&decided, true);
                 false

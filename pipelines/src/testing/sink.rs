@@ -4,6 +4,8 @@ use core::cell::Cell;
 use std::rc::Rc;
 
 use crate::batch::Burst;
+use crate::counters::Traffic;
+use crate::flow::{End, Event, FlowRecord};
 use crate::frame::{Frame, TestFrame};
 use crate::ids::{PortId, WorkerId};
 use crate::sink::{Handed, Sink};
@@ -109,6 +111,10 @@ pub struct TestSink {
     pub room: Vec<(PortId, usize)>,
     /// Ports at whose other end is nobody.
     pub unplugged: Vec<PortId>,
+    /// What was told of flows.
+    pub flows: Vec<FlowRecord>,
+    /// What those had counted that are over.
+    pub ended: Traffic,
     pool: Pool,
 }
 
@@ -121,6 +127,8 @@ impl TestSink {
             discarded: 0,
             room: Vec::new(),
             unplugged: Vec::new(),
+            flows: Vec::new(),
+            ended: Traffic::default(),
             pool: pool.clone(),
         }
     }
@@ -134,6 +142,13 @@ impl Sink<PoolFrame> for TestSink {
             *room -= taken;
         }
         self.sent.extend(burst.drain(..taken).map(|frame| (port, frame)));
+    }
+
+    fn flow(&mut self, record: &FlowRecord) {
+        self.flows.push(*record);
+        if matches!(record.event, Event::Ended(end) if end != End::Denied) {
+            record.traffic.iter().for_each(|traffic| self.ended += *traffic);
+        }
     }
 
     fn is_connected(&self, port: PortId) -> bool {

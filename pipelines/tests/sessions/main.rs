@@ -1,5 +1,7 @@
 //! Sessions and policy on whole ways: what passes, what does not, and how it is counted.
 
+mod flows;
+
 use std::net::IpAddr;
 use std::time::Duration;
 

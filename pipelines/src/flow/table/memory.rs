@@ -2,6 +2,7 @@
 
 use super::buckets::{LANES, Line};
 use super::links::Node;
+use crate::flow::notes::Notes;
 use crate::flow::session::Session;
 
 /// The most sessions that a table can have.
@@ -17,6 +18,7 @@ pub struct Memory<K> {
     pub(super) words: Vec<u32>,
     pub(super) sessions: Vec<Session<K>>,
     pub(super) nodes: Vec<Node>,
+    pub(super) notes: Vec<Notes>,
     pub(super) capacity: u32,
 }
 
@@ -28,16 +30,18 @@ impl<K> Memory<K> {
             words: vec![0; (buckets(capacity) + 1) * size_of::<Line>() / size_of::<u32>()],
             sessions: Vec::with_capacity(capacity as usize),
             nodes: Vec::with_capacity(capacity as usize),
+            notes: Vec::with_capacity(capacity as usize),
             capacity,
         }
     }
 
     /// Where it lies: each region's first byte and its length.
-    pub fn regions(&self) -> [(*const u8, usize); 3] {
+    pub fn regions(&self) -> [(*const u8, usize); 4] {
         [
             (self.words.as_ptr().cast(), size_of_val(self.words.as_slice())),
             (self.sessions.as_ptr().cast(), self.sessions.capacity() * size_of::<Session<K>>()),
             (self.nodes.as_ptr().cast(), self.nodes.capacity() * size_of::<Node>()),
+            (self.notes.as_ptr().cast(), self.notes.capacity() * size_of::<Notes>()),
         ]
     }
 }

@@ -30,8 +30,10 @@ use wheel::Wheel;
 
 use super::hash::{Hash, Secret};
 use super::key::Key;
+use super::notes::{self, Notes};
 use super::session::{Opening, Session};
 use super::settings::Limits;
+use super::side::Side;
 use super::state::{State, Timeouts};
 use crate::ids::{PortId, Tick};
 
@@ -44,6 +46,8 @@ pub struct Table<K> {
     sessions: Vec<Session<K>>,
     /// The links of each of these.
     nodes: Vec<links::Node>,
+    /// What is noted of each of these.
+    notes: Vec<Notes>,
     /// The first of those that are used no more, chained by their links of the wheel.
     free: Option<u32>,
     live: u32,
@@ -101,12 +105,13 @@ impl<K: Key> Table<K> {
 
     /// A table in this memory.
     pub fn within(memory: Memory<K>, secret: &Secret) -> Self {
-        let Memory { words, sessions, nodes, capacity } = memory;
+        let Memory { words, sessions, nodes, notes, capacity } = memory;
         Self {
             secret: secret.clone(),
             buckets: Buckets::new(words, memory::buckets(capacity)),
             sessions,
             nodes,
+            notes,
             free: None,
             live: 0,
             capacity,
@@ -164,6 +169,24 @@ impl<K: Key> Table<K> {
         &mut self.sessions[slot.index()]
     }
 
+    /// The session at `slot`, with what is noted of it.
+    #[inline]
+    pub fn noted_mut(&mut self, slot: Slot) -> (&mut Session<K>, &mut Notes) {
+        (&mut self.sessions[slot.index()], &mut self.notes[slot.index()])
+    }
+
+    /// Notes TCP's flags that `side` of the session at `slot` sent.
+    #[inline(never)]
+    pub fn note_flags(&mut self, slot: Slot, side: Side, flags: u8) {
+        self.notes[slot.index()].tcp_flags[side.index()] |= flags;
+    }
+
+    /// Whether the session at `slot`, which has a packet now, is to be told of again.
+    #[inline(always)]
+    pub fn is_due(&self, slot: Slot, now: Tick) -> bool {
+        notes::is_due(slot.0, self.session(slot).last, now)
+    }
+
     /// Whether the session at `slot` should have ended: its time is over, only [`age`](Self::age) has not come by.
     #[inline]
     pub fn is_expired(&self, slot: Slot, now: Tick, timeouts: &Timeouts) -> bool {
@@ -183,7 +206,7 @@ impl<K: Key> Table<K> {
         opening: &Opening,
         now: Tick,
         timeouts: &Timeouts,
-        mut evicted: impl FnMut(&Session<K>),
+        mut evicted: impl FnMut(&Session<K>, &mut Notes),
     ) -> Result<Slot, Refused> {
         debug_assert!(self.find(hash, key).is_none() && *key != K::default(), "{key:?}");
         let room = self.make_room(opening, &mut evicted);
@@ -229,7 +252,7 @@ impl<K: Key> Table<K> {
         now: Tick,
         timeouts: &Timeouts,
         budget: usize,
-        mut ended: impl FnMut(&Session<K>),
+        mut ended: impl FnMut(&Session<K>, &mut Notes),
     ) -> bool {
         for _ in 0..budget {
             let Some(index) = self.wheel.due(now) else { return true };
@@ -241,7 +264,7 @@ impl<K: Key> Table<K> {
             let deadline = session.deadline(timeouts);
             if deadline <= now {
                 self.stats.expired += 1;
-                ended(session);
+                ended(session, &mut self.notes[index as usize]);
                 self.remove(index);
             } else {
                 self.wheel.remove(&mut self.nodes, index);
@@ -259,13 +282,16 @@ impl<K: Key> Table<K> {
         &mut self,
         cursor: &mut u32,
         count: usize,
-        mut keep: impl FnMut(Slot, &mut Session<K>) -> bool,
+        mut keep: impl FnMut(Slot, &mut Session<K>, &mut Notes) -> bool,
     ) -> bool {
         for _ in 0..count {
-            let Some(session) = self.sessions.get_mut(*cursor as usize) else { break };
+            let at = *cursor as usize;
+            let (Some(session), Some(notes)) = (self.sessions.get_mut(at), self.notes.get_mut(at)) else {
+                break;
+            };
             let slot = Slot(*cursor);
             *cursor += 1;
-            if session.is_live() && !keep(slot, session) {
+            if session.is_live() && !keep(slot, session, notes) {
                 self.close(slot);
             }
         }
@@ -308,7 +334,11 @@ impl<K: Key> Table<K> {
     }
 
     /// Keeps the port within its limits, and the table within its capacity, with one session more.
-    fn make_room(&mut self, opening: &Opening, evicted: &mut impl FnMut(&Session<K>)) -> Result<(), Refused> {
+    fn make_room(
+        &mut self,
+        opening: &Opening,
+        evicted: &mut impl FnMut(&Session<K>, &mut Notes),
+    ) -> Result<(), Refused> {
         let Opening { port, state, .. } = *opening;
         if !self.books.may_open(port, state.is_embryonic()) {
             return Err(Refused::Quota);
@@ -334,7 +364,7 @@ impl<K: Key> Table<K> {
         &mut self,
         hash: Hash,
         port: PortId,
-        evicted: &mut impl FnMut(&Session<K>),
+        evicted: &mut impl FnMut(&Session<K>, &mut Notes),
     ) -> Result<u32, Refused> {
         if let Ok(moved) = self.buckets.insert(hash, self.unused()) {
             self.stats.moved += u64::from(moved);
@@ -359,23 +389,26 @@ impl<K: Key> Table<K> {
     /// Starts the session at `index`, the [unused](Self::unused) one.
     fn enter(&mut self, index: u32, key: K, opening: &Opening, now: Tick, timeouts: &Timeouts) {
         let session = Session::new(key, opening, now);
+        self.stats.opened += 1;
+        let notes = Notes::new(self.stats.opened, now);
         match self.sessions.get_mut(index as usize) {
             Some(place) => {
                 let next = self.nodes[index as usize][WHEEL].next;
                 self.free = Some(next).filter(|next| *next != Link::ALONE.next);
                 *place = session;
+                self.notes[index as usize] = notes;
             }
             // Within what was reserved: nothing allocates.
             None => {
                 self.sessions.push(session);
                 self.nodes.push([Link::ALONE; 2]);
+                self.notes.push(notes);
             }
         }
         if self.live == 0 {
             self.wheel.start(now);
         }
         self.live += 1;
-        self.stats.opened += 1;
         self.books.enter(opening.port);
         if opening.state.is_embryonic() {
             self.books.wait(&mut self.nodes, opening.port, index);
@@ -383,9 +416,9 @@ impl<K: Key> Table<K> {
         self.wheel.push(&mut self.nodes, index, session.deadline(timeouts));
     }
 
-    fn evict(&mut self, index: u32, evicted: &mut impl FnMut(&Session<K>)) {
+    fn evict(&mut self, index: u32, evicted: &mut impl FnMut(&Session<K>, &mut Notes)) {
         self.stats.evicted += 1;
-        evicted(&self.sessions[index as usize]);
+        evicted(&self.sessions[index as usize], &mut self.notes[index as usize]);
         self.remove(index);
     }
 

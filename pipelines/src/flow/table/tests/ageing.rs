@@ -30,7 +30,7 @@ fn each_ends_after_its_deadline_and_within_a_span() {
     let mut now = Tick(5 * SECOND);
     while !table.is_empty() {
         now.0 += step;
-        let all = table.age(now, &Timeouts::default(), usize::MAX, |session| {
+        let all = table.age(now, &Timeouts::default(), usize::MAX, |session, _| {
             let deadline = core::mem::replace(&mut deadlines[number(session.key())], Tick(0));
             assert!(deadline <= now && now.0 < deadline.0 + SPAN + step, "{deadline:?} {now:?}");
         });
@@ -46,7 +46,7 @@ fn a_budget_bounds_each_call_and_the_next_goes_on() {
     let now = Tick(10_000 * SECOND);
     for call in 1..=50 {
         let mut ended = 0;
-        let all = table.age(now, &Timeouts::default(), 100, |_| ended += 1);
+        let all = table.age(now, &Timeouts::default(), 100, |_, _| ended += 1);
         assert!(ended <= 100);
         assert_eq!(all, table.is_empty(), "{call}");
     }
@@ -58,17 +58,17 @@ fn after_a_long_pause_each_is_looked_at_twice_at_most() {
     let (mut table, _) = sessions(5000);
     // All had a packet just before the end of the pause of 30 days.
     let now = Tick(30 * 86_400 * SECOND);
-    table.visit(&mut 0, 5000, |_, session| {
+    table.visit(&mut 0, 5000, |_, session, _| {
         session.last = Tick(now.0 - SECOND);
         true
     });
     let mut calls = 1;
-    while !table.age(now, &Timeouts::default(), 100, |session| panic!("early: {session:?}")) {
+    while !table.age(now, &Timeouts::default(), 100, |session, _| panic!("early: {session:?}")) {
         calls += 1;
     }
     assert!(calls <= 2 * 50 + 1, "{calls}");
     assert_eq!(table.len(), 5000);
-    assert!(table.age(now + core::time::Duration::from_secs(8000), &Timeouts::default(), 20_000, |_| {}));
+    assert!(table.age(now + core::time::Duration::from_secs(8000), &Timeouts::default(), 20_000, |_, _| {}));
     assert!(table.is_empty());
 }
 
@@ -80,15 +80,15 @@ fn traffic_keeps_a_session_and_silence_ends_it() {
     for second in 0..3600 {
         let now = Tick(second * SECOND);
         table.session_mut(slot).last = now;
-        assert!(table.age(now, &timeouts, 10, |_| panic!("it is in use")));
+        assert!(table.age(now, &timeouts, 10, |_, _| panic!("it is in use")));
         assert!(!table.is_expired(slot, now, &timeouts));
     }
     let silent = |seconds: u64| Tick((3599 + seconds) * SECOND);
-    table.age(silent(179), &timeouts, 10, |_| panic!("not yet"));
+    table.age(silent(179), &timeouts, 10, |_, _| panic!("not yet"));
     assert!(
         !table.is_expired(slot, silent(179), &timeouts) && table.is_expired(slot, silent(180), &timeouts)
     );
-    table.age(silent(181), &timeouts, 10, |_| {});
+    table.age(silent(181), &timeouts, 10, |_, _| {});
     assert!(table.is_empty());
 }
 
@@ -105,7 +105,7 @@ fn a_shorter_time_counts_from_the_change() {
     let mut ended = Vec::new();
     for tenth in 10..1000 {
         let now = Tick(tenth * SECOND / 10);
-        table.age(now, &timeouts, 10, |session| ended.push((session.state, tenth / 10)));
+        table.age(now, &timeouts, 10, |session, _| ended.push((session.state, tenth / 10)));
     }
     assert_eq!(ended, [(State::TcpClosed, 11), (State::TcpTimeWait, 61)]);
 }
@@ -117,7 +117,7 @@ fn a_clock_may_start_anywhere() {
         open(&mut table, Key4::numbered(0), 0, State::UdpNew, Tick(start)).0.unwrap();
         for second in 0..=32 {
             let now = Tick(start + second * SECOND);
-            table.age(now, &Timeouts::default(), 10, |_| assert!(second >= 30));
+            table.age(now, &Timeouts::default(), 10, |_, _| assert!(second >= 30));
         }
         assert!(table.is_empty(), "{start}");
     }

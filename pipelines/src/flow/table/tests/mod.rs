@@ -51,7 +51,7 @@ fn open<K: Key>(
 ) -> (Result<Slot, Refused>, Vec<K>) {
     let opening = Opening { port: PortId(port), state, ..Opening::default() };
     let mut evicted = Vec::new();
-    let tell = |session: &Session<K>| evicted.push(*session.key());
+    let tell = |session: &Session<K>, _: &mut Notes| evicted.push(*session.key());
     let result = table.open(table.hash(&key), &key, &opening, now, &Timeouts::default(), tell);
     (result, evicted)
 }
@@ -68,7 +68,7 @@ fn a_walk_meets_each_session_that_lives_throughout_once() {
         open(&mut table, Key4::numbered(n), 0, State::UdpReplied, Tick(0)).0.unwrap();
     }
     let (mut cursor, mut met, mut turn) = (0, vec![0; 2000], 0);
-    while !table.visit(&mut cursor, 7, |slot, session| {
+    while !table.visit(&mut cursor, 7, |slot, session, _| {
         let n = (0..2000).find(|n| Key4::numbered(*n) == *session.key()).unwrap();
         assert!(slot.index() < 1000);
         met[n as usize] += 1;
@@ -101,7 +101,7 @@ fn nothing_moves_in_memory_while_a_table_fills() {
         let full = open(&mut table, Key6::numbered(500), 0, State::Replied, Tick(round));
         assert_eq!(full.1, [Key6::numbered(0)]);
         assert_eq!((table.len(), table.capacity()), (500, 500));
-        table.visit(&mut 0, 500, |_, _| false);
+        table.visit(&mut 0, 500, |_, _, _| false);
         assert!(table.is_empty());
     }
     let Table { sessions, nodes, .. } = table;

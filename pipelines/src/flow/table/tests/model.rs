@@ -201,7 +201,7 @@ impl<K: Numbered + std::hash::Hash> Pair<K> {
             Step::Visit { count, drop } => {
                 let drop = K::numbered(drop);
                 let mut met = Vec::new();
-                let end = self.table.visit(&mut self.cursor, count, |_, session| {
+                let end = self.table.visit(&mut self.cursor, count, |_, session, _| {
                     met.push(*session.key());
                     *session.key() != drop
                 });
@@ -227,7 +227,7 @@ impl<K: Numbered + std::hash::Hash> Pair<K> {
         let opening = Opening { flags: Flags::LOG, ..opening };
         let mut evicted = Vec::new();
         let hash = self.table.hash(&key);
-        let tell = |session: &Session<K>| evicted.push(*session.key());
+        let tell = |session: &Session<K>, _: &mut Notes| evicted.push(*session.key());
         let result = self.table.open(hash, &key, &opening, self.now, &self.timeouts, tell);
         let expected = self.model.open(key, Plain { port, state, last: self.now, changed: self.now });
         assert_eq!((result.map(|_| ()), evicted), expected);
@@ -241,7 +241,7 @@ impl<K: Numbered + std::hash::Hash> Pair<K> {
 
     fn age(&mut self, budget: usize) {
         let mut ended = Vec::new();
-        let done = self.table.age(self.now, &self.timeouts, budget, |session| ended.push(*session.key()));
+        let done = self.table.age(self.now, &self.timeouts, budget, |session, _| ended.push(*session.key()));
         assert!(ended.len() <= budget);
         for key in ended {
             let session = self.model.remove(&key).unwrap();
@@ -276,7 +276,7 @@ impl<K: Numbered + std::hash::Hash> Pair<K> {
         let Stats { opened, evicted, expired, closed, .. } = *self.table.stats();
         assert_eq!(opened, self.table.len() as u64 + evicted + expired + closed);
         let (mut cursor, mut met) = (0, 0);
-        while !self.table.visit(&mut cursor, 3, |_, _| {
+        while !self.table.visit(&mut cursor, 3, |_, _, _| {
             met += 1;
             true
         }) {}

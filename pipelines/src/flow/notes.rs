@@ -1,0 +1,111 @@
+//! What is noted of a session beside what its packets are judged by: only who tells of it reads that.
+
+use super::session::Session;
+use super::state::State;
+use crate::ids::Tick;
+
+/// The notes of a session, a cache line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C, align(64))]
+pub struct Notes {
+    /// Its number among all that its table has opened, from 1.
+    pub serial: u64,
+    /// When its first packet came.
+    pub started: Tick,
+    /// How often it has been told of.
+    pub told: u32,
+    /// TCP's flags of each [`Side`](super::Side), all together.
+    pub tcp_flags: [u8; 2],
+}
+
+impl Notes {
+    /// Of the session with this number that begins now.
+    pub(super) fn new(serial: u64, now: Tick) -> Self {
+        Self { serial, started: now, ..Self::default() }
+    }
+}
+
+/// log2 of the nanoseconds after which a session with traffic is told of again: 8.6 s.
+const AGAIN: u32 = 33;
+
+/// Whether a session is to be told of that had its last packet then, and one now. Each place has its own moments, so that
+/// not all sessions are told of at once.
+#[inline(always)]
+pub(super) fn is_due(place: u32, last: Tick, now: Tick) -> bool {
+    let phase = u64::from(place.wrapping_mul(0x9e37_79b9)) << (AGAIN - 32);
+    (last.0.wrapping_add(phase) ^ now.0.wrapping_add(phase)) >> AGAIN != 0
+}
+
+/// What happened to a flow, or did not: why it is told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// It began.
+    Started,
+    /// It goes on.
+    Active,
+    /// Policy allows it by another rule than before.
+    Decided,
+    /// It is over.
+    Ended(End),
+}
+
+/// Why a flow ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum End {
+    /// Both ends closed it.
+    Closed,
+    /// One end reset it.
+    Reset,
+    /// No packet came for long.
+    TimedOut,
+    /// It made way for another one.
+    Evicted,
+    /// Its ends began anew with the same addresses and ports.
+    Reused,
+    /// Policy did not let it begin.
+    Denied,
+    /// A new configuration does not allow it.
+    Revoked,
+    /// An end of it has left this host.
+    Gone,
+    /// The switch stops.
+    Stopped,
+}
+
+impl End {
+    /// That of a session whose time is over.
+    pub const fn of_time<K>(session: &Session<K>) -> Self {
+        match session.state {
+            State::TcpTimeWait => Self::Closed,
+            State::TcpClosed => Self::Reset,
+            _ => Self::TimedOut,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traffic_is_told_of_every_nine_seconds_and_not_of_all_at_once() {
+        let second = 1_000_000_000;
+        let mut most = 0;
+        let mut told = vec![0; 10_000];
+        // A packet of each every 100 ms.
+        for now in (second..60 * second).step_by(100_000_000) {
+            let mut at_once = 0;
+            for (place, count) in told.iter_mut().enumerate() {
+                if is_due(place as u32, Tick(now - 100_000_000), Tick(now)) {
+                    *count += 1;
+                    at_once += 1;
+                }
+            }
+            most = most.max(at_once);
+        }
+        assert!(told.iter().all(|count| (6..=7).contains(count)), "59 s are 6.9 times 8.6");
+        assert!(most < 200, "{most} of 10,000 in a tenth of a second");
+        // After silence once.
+        assert!(is_due(7, Tick(second), Tick(1000 * second)));
+    }
+}

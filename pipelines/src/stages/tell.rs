@@ -1,0 +1,148 @@
+//! Tells of flows: when they begin, when they end, when policy decides anew, and from time to time as long as they go on.
+
+use core::net::IpAddr;
+
+use crate::counters::Traffic;
+use crate::flow::notes::{End, Event, Notes};
+use crate::flow::record::FlowRecord;
+use crate::flow::sessions::Family;
+use crate::flow::{Flags, Key4, Key6, Session, Sessions, Side, State, Toward};
+use crate::frame::Frame;
+use crate::ids::Tick;
+use crate::policy::{Action, Policy};
+use crate::sink::{Decided, Sink};
+use crate::snapshot::Snapshot;
+use crate::stages::identify;
+
+/// Tells of a session.
+#[inline(never)]
+pub fn tell<K: Family, F: Frame, S: Sink<F>>(
+    sink: &mut S,
+    snapshot: &Snapshot,
+    (session, notes): (&Session<K>, &mut Notes),
+    event: Event,
+    now: Tick,
+) {
+    let key = session.key();
+    let (initiator, responder) = ends(key, session.first_toward());
+    let tenant = snapshot.vnis.find(u64::from(key.vni().value()));
+    sink.flow(&FlowRecord {
+        event,
+        serial: notes.serial,
+        told: notes.told,
+        started: notes.started,
+        last: session.last,
+        at: now,
+        tenant: tenant.map(|segment| snapshot.segment(segment).tenant),
+        vni: key.vni(),
+        port: session.port(),
+        protocol: key.protocol(),
+        initiator,
+        responder,
+        traffic: [*session.traffic(Side::Initiator), *session.traffic(Side::Responder)],
+        tcp_flags: notes.tcp_flags,
+        state: session.state,
+        flags: session.flags,
+        epoch: session.epoch,
+        rule: session.rule,
+        would_rule: session.would_rule,
+    });
+    notes.told = notes.told.saturating_add(1);
+}
+
+/// Sessions that ageing looks at in one go, of each family.
+const AGED: usize = 64;
+
+/// Ends the sessions whose time is over, and tells of each. Bounded; to be called often.
+pub fn age<F: Frame, S: Sink<F>>(sessions: &mut Sessions, sink: &mut S, snapshot: &Snapshot, now: Tick) {
+    age_of::<Key4, F, S>(sessions, sink, snapshot, now);
+    age_of::<Key6, F, S>(sessions, sink, snapshot, now);
+}
+
+fn age_of<K: Family, F: Frame, S: Sink<F>>(
+    sessions: &mut Sessions,
+    sink: &mut S,
+    snapshot: &Snapshot,
+    now: Tick,
+) {
+    K::table_mut(sessions).age(now, &snapshot.sessions.timeouts, AGED, |session, notes| {
+        tell(sink, snapshot, (session, notes), Event::Ended(End::of_time(session)), now);
+    });
+}
+
+/// Ends all sessions, and tells of each.
+pub fn stop<F: Frame, S: Sink<F>>(sessions: &mut Sessions, sink: &mut S, snapshot: &Snapshot, now: Tick) {
+    stop_of::<Key4, F, S>(sessions, sink, snapshot, now);
+    stop_of::<Key6, F, S>(sessions, sink, snapshot, now);
+}
+
+fn stop_of<K: Family, F: Frame, S: Sink<F>>(
+    sessions: &mut Sessions,
+    sink: &mut S,
+    snapshot: &Snapshot,
+    now: Tick,
+) {
+    K::table_mut(sessions).visit(&mut 0, usize::MAX, |_, session, notes| {
+        let end = if session.deadline(&snapshot.sessions.timeouts) <= now || session.state.is_over() {
+            End::of_time(session)
+        } else {
+            End::Stopped
+        };
+        tell(sink, snapshot, (session, notes), Event::Ended(end), now);
+        false
+    });
+}
+
+/// Tells of a packet of so many bytes that policy does not let open a session.
+pub fn tell_denied<F: Frame, S: Sink<F>>(
+    sink: &mut S,
+    snapshot: &Snapshot,
+    policy: &Policy,
+    decided: &Decided,
+    bytes: usize,
+) {
+    let Decided { at, tenant, port, ref question, source, ref decision } = *decided;
+    let mut sent = Traffic::default();
+    sent.add(bytes);
+    sink.flow(&FlowRecord {
+        event: Event::Ended(End::Denied),
+        serial: 0,
+        told: 0,
+        started: at,
+        last: at,
+        at,
+        tenant: Some(tenant),
+        vni: question.vni,
+        port,
+        protocol: question.protocol,
+        initiator: (question.from, source),
+        responder: (question.to, question.port),
+        traffic: [sent, Traffic::default()],
+        tcp_flags: [0; 2],
+        state: State::first_of(question.protocol),
+        flags: would_deny(decision.would == Action::Deny),
+        epoch: snapshot.epoch.0 as u32,
+        rule: policy.slot(decision.rule),
+        would_rule: policy.slot(decision.would_rule),
+    });
+}
+
+fn would_deny(is_so: bool) -> Flags {
+    let mut flags = Flags::default();
+    flags.set(Flags::WOULD_DENY, is_so);
+    flags
+}
+
+/// Who sent the first packet, and to whom.
+fn ends<K: Family>(key: &K, first: Toward) -> ((IpAddr, u16), (IpAddr, u16)) {
+    let (low, high) = (key.low(), key.high());
+    let (from, to) = match first {
+        Toward::High => (low, high),
+        Toward::Low => (high, low),
+    };
+    if identify::has_ports(key.protocol()) {
+        return ((from.0.into(), from.1), (to.0.into(), to.1));
+    }
+    // An identifier stands in place of the low end's port, whoever asked.
+    ((from.0.into(), low.1), (to.0.into(), identify::service(key, first)))
+}
