@@ -42,6 +42,10 @@ codes! {
         Worker = 10 "worker",
         /// A code or a bit of a field; the id is its value, the parent the field's place in the table of fields.
         Code = 11 "code",
+        /// The host; the id is 0.
+        Host = 12 "host",
+        /// The version of the switch; the id is 0.
+        Version = 13 "version",
     }
 }
 

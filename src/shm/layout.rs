@@ -22,6 +22,7 @@ use weft_pipelines::Reason;
 use weft_pipelines::counters::Sizes;
 
 use super::field::{Field, Merge, Spec, Type, Unit, codes};
+use super::labels::What;
 use super::{record, rows};
 
 /// The first word: `WEFTSTAT`.
@@ -33,7 +34,7 @@ pub const MAJOR: u64 = 1;
 /// Counted up when something is added where nothing was: older readers do not see it.
 pub const MINOR: u64 = 0;
 /// The hash of this version's layout, see [`hash`].
-pub const HASH: u64 = 0;
+pub const HASH: u64 = 0x1a5c_9a62_f03b_fe4a;
 
 /// Bytes of the header before its tables.
 pub const HEADER: usize = 256;
@@ -446,6 +447,7 @@ pub fn described() -> String {
         ("section", Kind::ALL.iter().map(|code| (code.code(), code.name())).collect()),
         ("type", Type::ALL.iter().map(|code| (code.code(), code.name())).collect()),
         ("unit", Unit::ALL.iter().map(|code| (code.code(), code.name())).collect()),
+        ("label", What::ALL.iter().map(|code| (code.code(), code.name())).collect()),
         ("merge", Merge::ALL.iter().map(|code| (code.code(), code.name())).collect()),
     ] {
         let _ = writeln!(text, "{what} {codes:?}");

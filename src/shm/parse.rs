@@ -75,13 +75,13 @@ pub(super) fn layout<W: Load>(words: &[W]) -> Result<Layout, Malformed> {
     if word(head::MAGIC) != Some(layout::MAGIC) {
         return Err(Malformed::NotWeft);
     }
+    if len < layout::HEADER {
+        return Err(Malformed::Truncated { len, needed: layout::HEADER });
+    }
     match word(head::BYTE_ORDER) {
         Some(layout::BYTE_ORDER) => {}
         Some(order) if order == layout::BYTE_ORDER.swap_bytes() => return Err(Malformed::ByteOrder),
         _ => return Err(Malformed::NotWeft),
-    }
-    if len < layout::HEADER {
-        return Err(Malformed::Truncated { len, needed: layout::HEADER });
     }
     let number = |at: usize| word(at).unwrap_or_default();
     let (major, minor, hash) = (number(head::MAJOR), number(head::MINOR), number(head::HASH));

@@ -31,13 +31,13 @@ impl<W> Clone for Ring<'_, W> {
 impl<W> Copy for Ring<'_, W> {}
 
 impl<'a, W> Ring<'a, W> {
-    /// The ring whose slots, of `slot` words each, begin at the word `lead` of `words`; none where not even two
-    /// fit. What is beyond a power of two of them is not used.
+    /// The ring whose slots, of `slot` words each, begin at the word `lead` of `words`; none where they do not fit, or
+    /// their number is no power of two.
     #[inline]
     pub fn new(words: &'a [W], lead: usize, slot: usize, capacity: usize) -> Option<Self> {
         let (written, slots) = (words.first()?, words.get(lead.max(1)..)?);
         let fits = capacity.is_power_of_two() && slot > 1 && capacity.checked_mul(slot)? <= slots.len();
-        fits.then_some(Self { written, slots, slot, mask: capacity as u64 - 1 })
+        fits.then(|| Self { written, slots, slot, mask: capacity as u64 - 1 })
     }
 
     /// How many slots it has.

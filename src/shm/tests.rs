@@ -1,3 +1,13 @@
+//! The file as a whole; what each test file is about, its name says.
+
+mod header;
+mod hostile;
+mod layout;
+mod model;
+mod programs;
+mod ring;
+mod stress;
+
 use core::num::NonZeroUsize;
 use std::path::Path;
 

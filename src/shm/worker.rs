@@ -85,20 +85,26 @@ impl WorkerStats {
         if self.counters.get(section).is_none_or(|part| row >= part.capacity) {
             return false;
         }
-        let write = |values: &[u64]| self.row(section, row, values);
-        let (port, tenant) = (counters.ports.get(row), counters.tenants.get(row));
-        let written = match section {
-            section::WORKERS => Some(write(&rows::worker::values(now, work, counters))),
-            section::PORTS => port.map(|port| write(&rows::port::values(now, port))),
-            section::PORT_DROPS => port.map(|port| write(&rows::drops::values(now, &port.drops))),
-            section::TENANTS => tenant.map(|tenant| write(&rows::tenant::values(now, tenant))),
-            section::TENANT_DROPS => tenant.map(|tenant| write(&rows::drops::values(now, &tenant.drops))),
-            section::TUNNELS => {
-                counters.tunnels.get(row).map(|tunnel| write(&rows::tunnel::values(now, tunnel)))
-            }
-            section::RULES => counters.rules.get(row).map(|rule| write(&rows::rule::values(now, rule))),
-            _ => None,
+        let write = |values: &[u64]| {
+            self.row(section, row, values);
+            true
         };
-        written.is_some()
+        let (port, tenant) = (counters.ports.get(row), counters.tenants.get(row));
+        match section {
+            section::WORKERS => write(&rows::worker::values(now, work, counters)),
+            section::PORTS => port.is_some_and(|port| write(&rows::port::values(now, port))),
+            section::PORT_DROPS => port.is_some_and(|port| write(&rows::drops::values(now, &port.drops))),
+            section::TENANTS => tenant.is_some_and(|tenant| write(&rows::tenant::values(now, tenant))),
+            section::TENANT_DROPS => {
+                tenant.is_some_and(|tenant| write(&rows::drops::values(now, &tenant.drops)))
+            }
+            section::TUNNELS => {
+                counters.tunnels.get(row).is_some_and(|tunnel| write(&rows::tunnel::values(now, tunnel)))
+            }
+            section::RULES => {
+                counters.rules.get(row).is_some_and(|rule| write(&rows::rule::values(now, rule)))
+            }
+            _ => false,
+        }
     }
 }
