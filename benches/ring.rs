@@ -43,7 +43,7 @@ fn bench<M: Measurement>(criterion: &mut Criterion<M>, unit: &str) {
             });
         });
     }
-    let bed = Bed::new(2);
+    let mut bed = Bed::new(2);
     group.bench_function("write a port's row", |bencher| {
         let counters = PortCounters::default();
         bencher.iter(|| {

@@ -11,6 +11,7 @@ import ipaddress
 import mmap
 import struct
 import sys
+import time
 
 MAGIC = b"WEFTSTAT"
 BYTE_ORDER = 0x0102030405060708
@@ -75,6 +76,14 @@ class Stats:
         # Loads are in order on the machines where this matters; others need a fence that Python has not.
         return row if sequence % 2 == 0 and self.word(at) == sequence else None
 
+    def whole_row(self, at, length):
+        """The bytes of a row that its writer may be writing now, or may wait for a core to write."""
+        for _ in range(2000):
+            if (row := self.row(at, length)) is not None:
+                return row
+            time.sleep(0.00005)
+        raise ValueError("a row is being written all the time: the switch has died")
+
     def values(self, section, row):
         """A row's fields by name."""
         kinds = {1: "B", 2: "H", 4: "I", 8: "Q"}
@@ -95,10 +104,7 @@ class Stats:
             total = None
             for instance in range(section["instances"]):
                 at = section["offset"] + instance * section["stride"] + section["lead"] + index * section["row_len"]
-                row = None
-                while row is None:
-                    row = self.row(at, section["row_len"])
-                values = self.values(section, row)
+                values = self.values(section, self.whole_row(at, section["row_len"]))
                 total = values if total is None else merge(section["fields"], total, values)
             yield index, total
 

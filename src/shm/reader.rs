@@ -6,6 +6,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use rustix::process::{Pid, test_kill_process};
 use thiserror::Error;
@@ -21,8 +23,10 @@ use super::ring::{Cursor, Next, Ring};
 use super::seqlock;
 use super::word::{Load, Seen};
 
-/// How often a row is looked at that is being written each time; after that its writer has stopped in the middle.
-const TRIES: usize = 10_000;
+/// How often something is looked at that is being written each time, at once and then after a pause: its writer may
+/// have to wait for a core. After that, some 0.2 s, it has stopped in the middle.
+const TRIES: (usize, usize) = (100, 2_000);
+const PAUSE: Duration = Duration::from_micros(50);
 
 /// A statistics file, mapped to be read.
 ///
@@ -208,14 +212,10 @@ impl Reader {
         let words = self.words(section, 0);
         let region = Region::new(words, section.lead / WORD, section.row_len / WORD);
         let region = region.ok_or_else(|| damaged("the place of the names"))?;
-        for _ in 0..TRIES {
-            if let Some((generation, words)) =
-                region.read().map_err(|_| damaged("the length of the names"))?
-            {
-                return Labels::decode(generation, &words).map_err(|_| damaged("a name"));
-            }
-        }
-        Err(ReadError::Busy { path: self.path.clone(), what: "the names" })
+        let copy = || region.read().transpose();
+        let (generation, words) =
+            self.until("names", copy)?.map_err(|_| damaged("the length of the names"))?;
+        Labels::decode(generation, &words).map_err(|_| damaged("a name"))
     }
 
     /// The records of all workers: those that are there, and then those that come. What was overwritten before counts
@@ -250,14 +250,24 @@ impl Reader {
         table.rows.resize(table.rows.len().max(rows), vec![0; values.len()]);
         let words = words.get(section.lead / WORD..).unwrap_or_default();
         for (row, sum) in words.chunks_exact(row_len).zip(&mut table.rows) {
-            if (0..TRIES)
-                .all(|_| seqlock::read(row, &mut values).inspect_err(|_| core::hint::spin_loop()).is_err())
-            {
-                return Err(ReadError::Busy { path: self.path.clone(), what: "counters" });
-            }
+            self.until("counters", || seqlock::read(row, &mut values).ok())?;
             merge(&table.fields, sum, &values);
         }
         Ok(())
+    }
+
+    /// Looks until there is something to be seen.
+    fn until<T>(&self, what: &'static str, mut look: impl FnMut() -> Option<T>) -> Result<T, ReadError> {
+        // A copy stays as it is.
+        let tries = if self.file.is_some() { TRIES } else { (1, 0) };
+        let at_once = (0..tries.0).find_map(|_| look());
+        let later = || {
+            (0..tries.1).find_map(|_| {
+                thread::sleep(PAUSE);
+                look()
+            })
+        };
+        at_once.or_else(later).ok_or_else(|| ReadError::Busy { path: self.path.clone(), what })
     }
 
     fn section(&self, name: &str) -> Option<&Section> {
@@ -372,8 +382,8 @@ impl Records {
 
     /// The next record of `worker`.
     pub fn next_of(&mut self, worker: usize) -> Next<Found> {
-        let Some(ring) = self.reader.ring(self.section, worker) else { return Next::Nothing };
         let Some(cursor) = self.cursors.get_mut(worker) else { return Next::Nothing };
+        let Some(ring) = self.reader.ring(self.section, worker) else { return Next::Nothing };
         let (mut words, number) = ([0; PAYLOAD], cursor.position());
         match cursor.next(&ring, &mut words) {
             Next::Record(()) => Next::Record(Found { worker, number, record: Record::decode(&words) }),

@@ -250,7 +250,9 @@ pub struct TcpFlags(pub u8);
 
 /// Declares the record: each line is a field, with its place in the slot, unit and IPFIX element.
 macro_rules! record {
-    ($($offset:literal $name:ident: $type:ty, $unit:ident, $element:literal $(reverse $reverse:ident)?, $help:literal;)*) => {
+    ($(
+        $offset:literal $name:ident: $type:ty, $unit:ident, $element:literal $(reverse $reverse:ident)?, $help:literal;
+    )*) => {
         /// What there is to say of one session.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub struct Record {

@@ -13,7 +13,8 @@ use crate::worker::Work;
 /// and the value.
 macro_rules! rows {
     ($(#[$doc:meta])* $module:ident($($arg:ident: $type:ty),*) {
-        $($name:ident $unit:ident $merge:ident $element:literal $(reverse $reverse:ident)? = $value:expr, $help:literal;)*
+        $($name:ident $unit:ident $merge:ident $element:literal $(reverse $reverse:ident)? = $value:expr,
+            $help:literal;)*
     }) => {
         $(#[$doc])*
         pub mod $module {
@@ -24,7 +25,9 @@ macro_rules! rows {
             pub const LEN: usize = NAMES.len() + 1;
             /// The fields, in the order of their values.
             pub const FIELDS: &[Spec] = &{
-                let mut fields = [$(counter(stringify!($name), Unit::$unit, Merge::$merge, $element, 0 $(+ $reverse)?, $help),)*];
+                let mut fields = [$(counter(
+                    stringify!($name), Unit::$unit, Merge::$merge, $element, 0 $(+ $reverse)?, $help,
+                ),)*];
                 let mut index = 0;
                 while index < fields.len() {
                     fields[index].offset = 8 * (index + 2);

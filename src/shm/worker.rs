@@ -50,7 +50,7 @@ impl WorkerStats {
     /// Writes `values` into row `row` of `section`, in the order of its fields. A row that there is no room for is
     /// left out.
     #[inline]
-    pub fn row(&self, section: usize, row: usize, values: &[u64]) {
+    pub fn row(&mut self, section: usize, row: usize, values: &[u64]) {
         if let Some(part) = self.counters.get(section) {
             seqlock::rewrite(part.row(row), values);
         }
@@ -81,11 +81,11 @@ impl WorkerStats {
     }
 
     /// Writes one row; whether there is such a row.
-    fn write_row(&self, section: usize, row: usize, counters: &Counters, work: &Work, now: Tick) -> bool {
+    fn write_row(&mut self, section: usize, row: usize, counters: &Counters, work: &Work, now: Tick) -> bool {
         if self.counters.get(section).is_none_or(|part| row >= part.capacity) {
             return false;
         }
-        let write = |values: &[u64]| {
+        let mut write = |values: &[u64]| {
             self.row(section, row, values);
             true
         };

@@ -2,10 +2,10 @@
 
 use core::num::NonZeroUsize;
 use core::sync::atomic::AtomicU64;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -59,11 +59,12 @@ impl StatsFile {
     /// Makes a file at `path`, in place of what may be there, and what each worker writes to it.
     ///
     /// All that workers write is reserved on the device and brought into memory first: they never wait for a page, and
-    /// never meet a full device. Should be in a file system in memory; on others the kernel writes pages out and
-    /// stops who writes to them meanwhile.
+    /// never meet a full device. The file belongs into a file system in memory, as `/run` is; on others the kernel
+    /// writes pages out, and who writes to them waits meanwhile.
     ///
     /// To make another one in place of a file that has become too small: make it, give the workers theirs, and when
-    /// all have taken them call [`superseded`](Self::superseded) on the old one.
+    /// all have taken them call [`superseded`](Self::superseded) on the old one. In the new one a row is all zeros
+    /// until its worker has come to it.
     ///
     /// # Errors
     ///
@@ -91,6 +92,8 @@ impl StatsFile {
 
     fn fill(file: File, layout: Layout, capacity: Capacity, settings: &Settings) -> io::Result<Self> {
         let len = layout.file_len();
+        // Whatever the umask is.
+        file.set_permissions(Permissions::from_mode(MODE))?;
         file.set_len(len as u64)?;
         reserve(&file, 0..layout.header_len())?;
         for section in layout.sections.iter().filter(|section| section.kind != Kind::Labels) {
@@ -103,7 +106,7 @@ impl StatsFile {
                 Store::store(word, 0);
             }
         }
-        let this = Self { file, map, layout, capacity };
+        let mut this = Self { file, map, layout, capacity };
         this.write_header(settings);
         this.labels([]).map_err(io::Error::other)?;
         Ok(this)
@@ -178,7 +181,7 @@ impl StatsFile {
     /// # Errors
     ///
     /// When they are too many, or the device is full. Those that there are then stay.
-    pub fn labels(&self, labels: impl IntoIterator<Item = Label>) -> Result<(), LabelsError> {
+    pub fn labels(&mut self, labels: impl IntoIterator<Item = Label>) -> Result<(), LabelsError> {
         let words = labels::encode(Label::fixed().chain(labels));
         let Some(section) = self.layout.sections.get(section::LABELS) else { return Ok(()) };
         let too_many = TooMany { needed: words.len() * WORD, capacity: section.row_len };
@@ -250,6 +253,9 @@ impl Part {
     /// Those of row `index`; none where there is no such row.
     #[inline]
     pub fn row(&self, index: usize) -> &[AtomicU64] {
+        if index >= self.capacity {
+            return &[];
+        }
         let start = self.lead + index * self.row;
         self.words().get(start..start + self.row).unwrap_or_default()
     }

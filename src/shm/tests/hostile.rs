@@ -19,7 +19,7 @@ fn file() -> Vec<u8> {
     let sizes = Sizes { ports: 1, tenants: 1, tunnels: 1, rules: 1 };
     let capacity = Capacity { sizes, records: 4, labels: 24 << 10 };
     let settings = Settings { workers: NonZeroUsize::MIN, capacity, sizes, ..settings(1, 4) };
-    let (file, mut workers) = StatsFile::create(&path, &settings).unwrap();
+    let (mut file, mut workers) = StatsFile::create(&path, &settings).unwrap();
     file.labels([Label::new(What::Port, 0, "blue/web1")]).unwrap();
     for flow in 0..7 {
         workers[0].record(&Record { flow, ..Record::default() });
@@ -136,7 +136,7 @@ fn labels_that_do_not_fit_leave_those_that_are_there() {
     let path = dir.path().join(FILE);
     let mut settings = settings(1, 4);
     settings.capacity.labels = 24 << 10;
-    let (file, _) = StatsFile::create(&path, &settings).unwrap();
+    let (mut file, _) = StatsFile::create(&path, &settings).unwrap();
     let reader = Reader::open(&path).unwrap();
     file.labels([Label::new(What::Port, 0, "blue/web1")]).unwrap();
     let error = file.labels([Label::new(What::Port, 0, "x".repeat(30_000))]).unwrap_err().to_string();

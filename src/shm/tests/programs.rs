@@ -15,7 +15,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// A file with counters of two workers and more records than one ring has slots.
 fn written() -> (tempfile::TempDir, PathBuf) {
-    let (dir, file, mut workers, _) = made(2, 8);
+    let (dir, mut file, mut workers, _) = made(2, 8);
     let port = |id, name: &str| Label::new(What::Port, id, name);
     let labels = [port(0, "up0"), port(1, "blue/web1"), Label::new(What::Rule, 3, "web-to-db").of(1)];
     file.labels(labels.clone()).unwrap();
