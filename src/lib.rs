@@ -13,6 +13,7 @@ pub mod dpdk;
 pub mod explain;
 pub mod replay;
 pub mod report;
+pub mod shm;
 pub mod suggest;
 pub mod tenancy;
 pub mod worker;

@@ -1,0 +1,110 @@
+//! What a worker writes: its records, and its counters a few rows at a time.
+//!
+//! Nothing here waits, allocates, locks, or looks at who reads.
+
+use weft_pipelines::{Counters, Tick};
+
+use super::layout::section;
+use super::record::Record;
+use super::ring::Ring;
+use super::rows;
+use super::seqlock;
+use super::writer::Part;
+use crate::worker::Work;
+
+/// One worker's part of the file.
+#[derive(Debug)]
+pub struct WorkerStats {
+    records: Part,
+    written: u64,
+    counters: [Part; section::RECORDS],
+    /// Where [`publish`](Self::publish) goes on: the section, and the row.
+    at: (usize, usize),
+}
+
+impl WorkerStats {
+    pub(super) fn new(part: impl Fn(usize) -> Part) -> Self {
+        Self {
+            records: part(section::RECORDS),
+            written: 0,
+            counters: core::array::from_fn(&part),
+            at: (0, 0),
+        }
+    }
+
+    /// Writes `record`, over the oldest one if the ring is full.
+    #[inline]
+    pub fn record(&mut self, record: &Record) {
+        let Part { lead, row, capacity, .. } = self.records;
+        if let Some(ring) = Ring::new(self.records.words(), lead, row, capacity) {
+            ring.write(self.written, &record.encode());
+            self.written += 1;
+        }
+    }
+
+    /// How many records were written.
+    pub const fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Writes `values` into row `row` of `section`, in the order of its fields. A row that there is no room for is
+    /// left out.
+    #[inline]
+    pub fn row(&mut self, section: usize, row: usize, values: &[u64]) {
+        if let Some(part) = self.counters.get(section) {
+            seqlock::rewrite(part.row(row), values);
+        }
+    }
+
+    /// Writes some of what the worker counted, `rows` rows at most, and goes on from there at the next call. Whether it
+    /// has come round: all is written that was there when the round began.
+    pub fn publish(&mut self, counters: &Counters, work: &Work, now: Tick, rows: usize) -> bool {
+        for _ in 0..rows {
+            let (section, row) = self.at;
+            if !self.write_row(section, row, counters, work, now) {
+                self.at = (section + 1, 0);
+                if self.at.0 == section::RECORDS {
+                    self.at = (0, 0);
+                    return true;
+                }
+                continue;
+            }
+            self.at.1 += 1;
+        }
+        false
+    }
+
+    /// Writes all that the worker counted: at the end, when there is time.
+    pub fn publish_all(&mut self, counters: &Counters, work: &Work, now: Tick) {
+        self.at = (0, 0);
+        while !self.publish(counters, work, now, usize::MAX) {}
+    }
+
+    /// Writes one row; whether there is such a row.
+    fn write_row(&mut self, section: usize, row: usize, counters: &Counters, work: &Work, now: Tick) -> bool {
+        if self.counters.get(section).is_none_or(|part| row >= part.capacity) {
+            return false;
+        }
+        let mut write = |values: &[u64]| {
+            self.row(section, row, values);
+            true
+        };
+        let (port, tenant) = (counters.ports.get(row), counters.tenants.get(row));
+        match section {
+            section::WORKERS => write(&rows::worker::values(now, work, counters)),
+            section::PORTS => port.is_some_and(|port| write(&rows::port::values(now, port))),
+            section::PORT_DROPS => port.is_some_and(|port| write(&rows::drops::values(now, &port.drops))),
+            section::TENANTS => tenant.is_some_and(|tenant| write(&rows::tenant::values(now, tenant))),
+            section::TENANT_DROPS => {
+                tenant.is_some_and(|tenant| write(&rows::drops::values(now, &tenant.drops)))
+            }
+            section::TUNNELS => {
+                counters.tunnels.get(row).is_some_and(|tunnel| write(&rows::tunnel::values(now, tunnel)))
+            }
+            section::RULES => {
+                counters.rules.get(row).is_some_and(|rule| write(&rows::rule::values(now, rule)))
+            }
+            _ => false,
+        }
+    }
+}
