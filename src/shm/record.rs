@@ -3,6 +3,9 @@
 //! All that is counted is counted since the session began, so a record that was lost costs freshness and no totals. The
 //! initiator is who opened the session. Where it has an identity besides its address (an ICMP query), that stands in
 //! place of its port; the type and code of ICMP stand in place of the responder's.
+//!
+//! Round trips are nanoseconds in 32 bits, which end at 4.29 s: finer than a microsecond, for between two guests of a host
+//! they are a few of these. What lasts as long as a client is patient (to connect, a first response) has 64.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -313,10 +316,10 @@ record! {
     132 responder_class: u32, Bare, 0, "The responder's set of groups: a label of kind class.";
     136 rule: u32, Bare, 0, "The rule that decided: a row of `rules`; 4294967295: the tenant's default.";
     140 would_rule: u32, Bare, 0, "The rule that would have, if those under audit counted.";
-    144 initiator_connect: u64, Nanoseconds, 0, "From the answer to the initiator's first packet to its next: the way to the initiator and back.";
-    152 responder_connect: u64, Nanoseconds, 0, "From the initiator's first packet to the answer: the way to the responder and back.";
-    160 first_response: u64, Nanoseconds, 0, "From the initiator's first data to the responder's first.";
-    168 dns_latency: u64, Nanoseconds, 0, "From the last DNS query to its answer.";
+    144 initiator_connect: u64, Nanoseconds, 0, "From the answer to the initiator's first packet to its next: the way to the initiator and back; 0: not seen.";
+    152 responder_connect: u64, Nanoseconds, 0, "From the initiator's first packet to the answer: the way to the responder and back; 0: not seen.";
+    160 first_response: u64, Nanoseconds, 0, "From the initiator's first data to the responder's first; 0: not seen.";
+    168 dns_latency: u64, Nanoseconds, 0, "From the last DNS query to its answer; 0: not seen.";
     176 initiator_rtt: u32, Nanoseconds, 0, "The last round trip between here and the initiator; 4294967295: that or more; 0: none seen.";
     180 initiator_rtt_smoothed: u32, Nanoseconds, 0, "The smoothed one (RFC 6298).";
     184 initiator_rtt_least: u32, Nanoseconds, 0, "The shortest one.";

@@ -402,10 +402,10 @@ struct weft_record {
 	uint32_t responder_class; /* The responder's set of groups: a label of kind class. */
 	uint32_t rule; /* The rule that decided: a row of `rules`; 4294967295: the tenant's default. */
 	uint32_t would_rule; /* The rule that would have, if those under audit counted. */
-	uint64_t initiator_connect; /* From the answer to the initiator's first packet to its next: the way to the initiator and back. */
-	uint64_t responder_connect; /* From the initiator's first packet to the answer: the way to the responder and back. */
-	uint64_t first_response; /* From the initiator's first data to the responder's first. */
-	uint64_t dns_latency; /* From the last DNS query to its answer. */
+	uint64_t initiator_connect; /* From the answer to the initiator's first packet to its next: the way to the initiator and back; 0: not seen. */
+	uint64_t responder_connect; /* From the initiator's first packet to the answer: the way to the responder and back; 0: not seen. */
+	uint64_t first_response; /* From the initiator's first data to the responder's first; 0: not seen. */
+	uint64_t dns_latency; /* From the last DNS query to its answer; 0: not seen. */
 	uint32_t initiator_rtt; /* The last round trip between here and the initiator; 4294967295: that or more; 0: none seen. */
 	uint32_t initiator_rtt_smoothed; /* The smoothed one (RFC 6298). */
 	uint32_t initiator_rtt_least; /* The shortest one. */
