@@ -32,6 +32,13 @@ static void fail(const char *what)
 	exit(1);
 }
 
+/* What is read of a section has to be there. */
+static void shape(const struct weft_section *section, size_t row_len, size_t lead)
+{
+	if (section->row_len < row_len || section->lead < lead || section->stride == 0 || section->capacity == 0)
+		fail("damaged");
+}
+
 /* Maps the file, if it is one whose structures are known here. */
 static void map(const char *path)
 {
@@ -62,16 +69,26 @@ static void map(const char *path)
 	    header->sections > (file_len - header->sections_at) / sizeof *sections)
 		fail("cut short");
 	sections = (const struct weft_section *)(file + header->sections_at);
+	if (header->sections <= WEFT_SECTION_LABELS || header->sections_at % 8)
+		fail("damaged");
 	for (i = 0; i < header->sections; i++) {
 		const struct weft_section *section = sections + i;
 		uint64_t rows = section->row_len * section->capacity;
 
+		if ((section->offset | section->stride | section->lead | section->row_len) % 8)
+			fail("damaged");
 		if (section->offset > file_len || section->lead > section->stride ||
 		    (section->row_len && rows / section->row_len != section->capacity) ||
 		    rows > section->stride - section->lead ||
 		    (section->stride && section->instances > (file_len - section->offset) / section->stride))
 			fail("damaged");
 	}
+	shape(sections + WEFT_SECTION_PORTS, sizeof(struct weft_ports_row), 0);
+	shape(sections + WEFT_SECTION_RECORDS, sizeof(struct weft_record), 8);
+	shape(sections + WEFT_SECTION_LABELS, 8, 24);
+	if (sections[WEFT_SECTION_RECORDS].capacity & (sections[WEFT_SECTION_RECORDS].capacity - 1) ||
+	    sections[WEFT_SECTION_LABELS].capacity != 2 || sections[WEFT_SECTION_LABELS].instances != 1)
+		fail("damaged");
 }
 
 static const uint64_t *instance(const struct weft_section *section, uint64_t index)
@@ -79,15 +96,15 @@ static const uint64_t *instance(const struct weft_section *section, uint64_t ind
 	return (const uint64_t *)(file + section->offset + index * section->stride);
 }
 
-/* Copies row `row` of a worker's counters. */
-static void counters(const struct weft_section *section, uint64_t worker, uint64_t row, uint64_t *copy)
+/* Copies the first words of row `row` of a worker's counters. */
+static void counters(const struct weft_section *section, uint64_t worker, uint64_t row, uint64_t *copy, size_t words)
 {
 	const uint64_t *at = instance(section, worker) + (section->lead + row * section->row_len) / 8;
 	struct timespec pause = { 0, 50000 };
 	int tries;
 
 	for (tries = 0; tries < 2000; tries++) {
-		if (weft_read_row(at, copy, section->row_len / 8))
+		if (weft_read_row(at, copy, words))
 			return;
 		/* Its writer may have to wait for a core. */
 		nanosleep(&pause, NULL);
@@ -105,7 +122,7 @@ static void copy_labels(void)
 		generation = weft_load(words);
 		weft_fence();
 		labels_len = weft_load(words + 1 + generation % 2);
-		if (labels_len > section->row_len)
+		if (labels_len > section->row_len || labels_len % 8)
 			fail("damaged labels");
 		buffer = words + (section->lead + generation % 2 * section->row_len) / 8;
 		labels = realloc(labels, labels_len + 8);
@@ -155,7 +172,7 @@ static void print_ports(void)
 				struct weft_ports_row row;
 			} port;
 
-			counters(section, worker, row, port.words);
+			counters(section, worker, row, port.words, sizeof port.words / 8);
 			rx += port.row.rx_packets;
 			rx_bytes += port.row.rx_bytes;
 			tx += port.row.tx_packets;
@@ -191,12 +208,13 @@ static size_t field_at(size_t offset)
 {
 	const struct weft_header *header = (const struct weft_header *)file;
 	const struct weft_section *section = sections + WEFT_SECTION_RECORDS;
-	const struct weft_field *fields = (const struct weft_field *)(file + header->fields_at);
+	const struct weft_field *fields;
 	size_t i;
 
-	if (header->fields_at > file_len || header->fields > (file_len - header->fields_at) / sizeof *fields ||
-	    section->first_field + section->fields > header->fields)
+	if (header->fields_at > file_len || header->fields_at % 8 || header->fields > (file_len - header->fields_at) / sizeof *fields ||
+	    section->first_field > header->fields || section->fields > header->fields - section->first_field)
 		fail("damaged");
+	fields = (const struct weft_field *)(file + header->fields_at);
 	for (i = 0; i < section->fields; i++)
 		if (fields[section->first_field + i].offset == offset)
 			return i;

@@ -13,7 +13,7 @@
 //!
 //! What a worker writes is reserved when the file is made, for a store to a page that a full device cannot give would
 //! end the switch. When more is needed than there is room for, another file is made in its place, and the old one says
-//! so: a reader that sees [`State::Superseded`](layout::State::Superseded) reads on in the old one until there is
+//! so: a reader that sees [`State::Superseded`] reads on in the old one until there is
 //! nothing more, and opens the new one. A switch that ends says so too; of one that could not, the heartbeat stands
 //! still and the process is gone.
 

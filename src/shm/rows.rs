@@ -1,7 +1,7 @@
 //! The rows of counters: what each field is, and where its value comes from.
 //!
 //! A row's first word is its sequence, the second the moment at which it was written; then the counters follow, words
-//! all. They mirror [`Counters`](weft_pipelines::Counters) and [`Work`].
+//! all. They mirror [`Counters`] and [`Work`].
 
 use weft_pipelines::counters::{PortCounters, RuleCounters, TenantCounters, TunnelCounters};
 use weft_pipelines::{Counters, Reason, Tick};
