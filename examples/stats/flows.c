@@ -134,7 +134,7 @@ static void copy_labels(void)
 	} while (weft_load(words) != generation);
 }
 
-/* The name of `id`; its number where it has none. `parent` may be WEFT_DEFAULT for any. */
+/* The name of `id`; its number where it has none. `parent` may be WEFT_ANY for any. */
 static const char *name(uint32_t kind, uint32_t parent, uint32_t id)
 {
 	static char names[4][256];
@@ -148,7 +148,7 @@ static const char *name(uint32_t kind, uint32_t parent, uint32_t id)
 		at += sizeof *label;
 		if (label->len > labels_len - at)
 			break;
-		if (label->kind == kind && label->id == id && (parent == WEFT_DEFAULT || label->parent == parent)) {
+		if (label->kind == kind && label->id == id && (parent == WEFT_ANY || label->parent == parent)) {
 			snprintf(text, sizeof names[0], "%.*s", (int)label->len, (const char *)(labels + at));
 			return text;
 		}
@@ -249,7 +249,7 @@ static void print_flows(void)
 			end(record->responder, record->family, record->responder_l4);
 			printf(" %s by %s, %s, %" PRIu64 "+%" PRIu64 " packets %" PRIu64 "+%" PRIu64 " bytes\n",
 			       code(ruling, record->ruling),
-			       record->rule == WEFT_DEFAULT ? "default" : name(WEFT_LABEL_RULE, WEFT_DEFAULT, record->rule),
+			       name(WEFT_LABEL_RULE, WEFT_ANY, record->rule),
 			       code(state, record->state), record->initiator_packets, record->responder_packets,
 			       record->initiator_bytes, record->responder_bytes);
 		}

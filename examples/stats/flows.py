@@ -192,7 +192,7 @@ def main():
             print(f"worker {worker}: {found[0]} records read, {found[1]} lost")
             continue
         flow = found[0]
-        rule = "default" if flow["rule"] == NONE else rules.get(flow["rule"], str(flow["rule"]))
+        rule = rules.get(flow["rule"], str(flow["rule"]))
         print(f"flow {flow['flow']} {stats.code('kind', flow['kind'])} protocol {flow['protocol']} "
               f"{end(flow['initiator'], flow['family'], flow['initiator_l4'])} -> "
               f"{end(flow['responder'], flow['family'], flow['responder_l4'])} "

@@ -1,5 +1,7 @@
 //! What a worker counts: plain numbers, its own, read between two bursts.
 
+use core::ops::AddAssign;
+
 use crate::ids::{PortId, TenantId, Tick, TunnelId};
 use crate::verdict::Reason;
 
@@ -26,7 +28,7 @@ impl Traffic {
     }
 }
 
-impl core::ops::AddAssign for Traffic {
+impl AddAssign for Traffic {
     fn add_assign(&mut self, other: Self) {
         self.packets += other.packets;
         self.bytes += other.bytes;
@@ -69,7 +71,7 @@ impl Drops {
     }
 }
 
-impl core::ops::AddAssign<&Self> for Drops {
+impl AddAssign<&Self> for Drops {
     fn add_assign(&mut self, other: &Self) {
         for (mine, others) in self.0.iter_mut().zip(other.0) {
             *mine += others;
@@ -90,7 +92,7 @@ pub struct Metered {
     pub cycles: u64,
 }
 
-impl core::ops::AddAssign for Metered {
+impl AddAssign for Metered {
     fn add_assign(&mut self, other: Self) {
         self.passed += other.passed;
         self.yellow += other.yellow;
@@ -116,7 +118,7 @@ pub struct Shaped {
     pub dropped: u64,
 }
 
-impl core::ops::AddAssign for Shaped {
+impl AddAssign for Shaped {
     fn add_assign(&mut self, other: Self) {
         self.passed += other.passed;
         self.waited += other.waited;
@@ -144,6 +146,17 @@ pub struct PortCounters {
     pub to_fabric: Shaped,
 }
 
+impl AddAssign<&Self> for PortCounters {
+    fn add_assign(&mut self, other: &Self) {
+        self.rx += other.rx;
+        self.tx += other.tx;
+        self.drops += &other.drops;
+        self.metered += other.metered;
+        self.to_guest += other.to_guest;
+        self.to_fabric += other.to_fabric;
+    }
+}
+
 /// A tenant's counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TenantCounters {
@@ -155,6 +168,14 @@ pub struct TenantCounters {
     pub drops: Drops,
 }
 
+impl AddAssign<&Self> for TenantCounters {
+    fn add_assign(&mut self, other: &Self) {
+        self.to_fabric += other.to_fabric;
+        self.from_fabric += other.from_fabric;
+        self.drops += &other.drops;
+    }
+}
+
 /// A tunnel's counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TunnelCounters {
@@ -162,6 +183,13 @@ pub struct TunnelCounters {
     pub tx: Traffic,
     /// Received from its VTEP and accepted, outer headers included.
     pub rx: Traffic,
+}
+
+impl AddAssign<&Self> for TunnelCounters {
+    fn add_assign(&mut self, other: &Self) {
+        self.tx += other.tx;
+        self.rx += other.rx;
+    }
 }
 
 /// What a rule, or a tenant's default, decided.
@@ -177,7 +205,7 @@ pub struct RuleCounters {
     pub last_hit: Tick,
 }
 
-impl core::ops::AddAssign for RuleCounters {
+impl AddAssign for RuleCounters {
     fn add_assign(&mut self, other: Self) {
         self.hits += other.hits;
         self.denied += other.denied;
@@ -236,6 +264,16 @@ impl Counters {
         counters
     }
 
+    /// How many there are of each.
+    pub const fn sizes(&self) -> Sizes {
+        Sizes {
+            ports: self.ports.len(),
+            tenants: self.tenants.len(),
+            tunnels: self.tunnels.len(),
+            rules: self.rules.len(),
+        }
+    }
+
     /// Makes room for so many of each. What there is stays, also if it is more.
     pub fn grow(&mut self, sizes: Sizes) {
         fn to<T: Clone + Default>(list: &mut Vec<T>, len: usize) {
@@ -292,26 +330,13 @@ impl Counters {
 
     /// Adds what another worker counted, as far as there is room.
     pub fn merge(&mut self, other: &Self) {
-        for (mine, others) in self.ports.iter_mut().zip(&other.ports) {
-            mine.rx += others.rx;
-            mine.tx += others.tx;
-            mine.drops += &others.drops;
-            mine.metered += others.metered;
-            mine.to_guest += others.to_guest;
-            mine.to_fabric += others.to_fabric;
+        fn add<T: for<'a> AddAssign<&'a T>>(mine: &mut [T], others: &[T]) {
+            mine.iter_mut().zip(others).for_each(|(mine, others)| *mine += others);
         }
-        for (mine, others) in self.tenants.iter_mut().zip(&other.tenants) {
-            mine.to_fabric += others.to_fabric;
-            mine.from_fabric += others.from_fabric;
-            mine.drops += &others.drops;
-        }
-        for (mine, others) in self.tunnels.iter_mut().zip(&other.tunnels) {
-            mine.tx += others.tx;
-            mine.rx += others.rx;
-        }
-        for (mine, others) in self.rules.iter_mut().zip(&other.rules) {
-            *mine += *others;
-        }
+        add(&mut self.ports, &other.ports);
+        add(&mut self.tenants, &other.tenants);
+        add(&mut self.tunnels, &other.tunnels);
+        self.rules.iter_mut().zip(&other.rules).for_each(|(mine, others)| *mine += *others);
         self.replicated += other.replicated;
         self.originated += other.originated;
         self.consumed += other.consumed;

@@ -117,6 +117,7 @@ async fn control(
             _ = watch.tick() => {
                 switch.watch_links();
                 switch.tell_decisions();
+                switch.show_life();
                 if let Some(worker) = switch.ended_worker() {
                     error!(worker, "a worker has ended by itself; the switch stops, for without it ports are dead");
                     break None;

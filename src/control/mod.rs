@@ -9,5 +9,7 @@ pub mod observe;
 pub mod runtime_dir;
 pub mod sessions;
 #[cfg(feature = "dpdk")]
+pub mod stats;
+#[cfg(feature = "dpdk")]
 pub mod switch;
 pub mod words;

@@ -18,6 +18,8 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 use thiserror::Error;
 
+use crate::shm;
+
 use crate::tenancy::{Tenancy, tenancy};
 
 /// The API's socket in an instance's folder.
@@ -151,6 +153,11 @@ impl Instance {
     /// Where the API listens.
     pub fn api_socket(&self) -> PathBuf {
         self.dir.join(API_SOCKET)
+    }
+
+    /// Where the statistics file is.
+    pub fn stats(&self) -> PathBuf {
+        self.dir.join(shm::FILE)
     }
 
     /// Where the socket `path` of an endpoint is: in the folder, unless it is absolute.

@@ -15,7 +15,7 @@ use crate::report::{RuleReport, SessionChange, SessionChanges, SessionFilter, Se
 use crate::worker::SessionRecord;
 
 /// What a tenant's default is called where rules are named.
-const DEFAULT: &str = "default";
+pub const DEFAULT: &str = "default";
 
 /// A document with what was made of it: who has which segment, and what rules are called.
 pub struct View<'a> {

@@ -16,19 +16,22 @@ use thiserror::Error;
 use tracing::{info, warn};
 use weft_pipelines::flow::table::Memory;
 use weft_pipelines::flow::{Key4, Key6, Secret, Sessions, Settings};
-use weft_pipelines::{Epoch, Mac, PortId, WorkerId};
+use weft_pipelines::{Epoch, Mac, PortId, Tick, WorkerId};
 
 use super::buffers::{Buffers, DESCRIPTORS, TooLittle};
 use super::compile::{self, Compiled, PortPlan};
 use super::decisions::Told;
 use super::observe::{self, Observation};
 use super::runtime_dir::Instance;
+use super::stats::Stats;
 use crate::config::checked::{self, Attach, Fabric, HostIndex};
 use crate::config::pci_address;
 use crate::dpdk::{self, Eal, EalOptions, Mbuf, Mempool, Port, PortOptions, VhostUser};
 use crate::report::Report;
+use crate::shm::WorkerStats;
 use crate::worker::{
-    Clock, Decisions, Input, Mail, Mailbox, Outputs, Poll, Receive, Reply, Standing, Transmit, Worker, rings,
+    Clock, Decisions, Export, Input, Mail, Mailbox, Outputs, Poll, Receive, Reply, Standing, Transmit,
+    Worker, rings,
 };
 pub use change::Refused;
 
@@ -65,6 +68,8 @@ pub struct Switch {
     asked: Cell<u64>,
     /// Whether a worker did not answer in the midst of a change: nobody knows then what it works by.
     torn: bool,
+    /// What others may read; `None` where that could not be made.
+    stats: Option<Stats>,
     eal: Eal,
 }
 
@@ -204,9 +209,11 @@ impl Switch {
             mempool,
             asked: Cell::new(0),
             torn: false,
+            stats: None,
             eal,
         };
-        switch.employ()?;
+        let exports = switch.make_stats(instance);
+        switch.employ(exports)?;
         Ok(switch)
     }
 
@@ -239,6 +246,39 @@ impl Switch {
             if up != *link {
                 *link = up;
                 info!(port = label.name, up, "link");
+            }
+        }
+    }
+
+    /// Says to whoever reads the statistics that the switch lives.
+    pub fn show_life(&self) {
+        if let Some(stats) = &self.stats {
+            stats.show_life(self.now());
+        }
+    }
+
+    fn now(&self) -> Tick {
+        self.clock.tick(self.clock.cycles())
+    }
+
+    /// Makes the statistics file. Returns each worker's part; none if it cannot be made, which is told.
+    fn make_stats(&mut self, instance: &Instance) -> Vec<WorkerStats> {
+        let now = self.now();
+        let made = Stats::create(
+            instance.stats(),
+            (&self.fabric, &self.compiled),
+            self.cores.len(),
+            dpdk::tsc_hz(&self.eal),
+            now,
+        );
+        match made {
+            Ok((stats, workers)) => {
+                self.stats = Some(stats);
+                workers
+            }
+            Err(error) => {
+                warn!("{error}");
+                Vec::new()
             }
         }
     }
@@ -318,7 +358,8 @@ impl Switch {
     }
 
     /// Starts the workers, and waits until all are at work.
-    fn employ(&mut self) -> Result<(), StartError> {
+    fn employ(&mut self, exports: Vec<WorkerStats>) -> Result<(), StartError> {
+        let mut exports = exports.into_iter();
         let (count, clock) = (self.cores.len(), self.clock);
         let (at_work, ready) = mpsc::channel();
         for (index, (outgoing, incoming)) in rings::<Mbuf>(count).into_iter().enumerate() {
@@ -334,7 +375,9 @@ impl Switch {
             }
             let mailbox = Arc::new(Mailbox::default());
             let snapshot = self.compiled.snapshot.clone();
-            let outputs = Outputs::new(snapshot.clone(), queues, outgoing, Box::new(self.mempool.clone()));
+            let mut outputs =
+                Outputs::new(snapshot.clone(), queues, outgoing, Box::new(self.mempool.clone()));
+            outputs.export = exports.next().map(|stats| Export::new(stats, id));
             let decisions = outputs.log.decisions();
             let (worker_mailbox, poll) = (mailbox.clone(), self.poll);
             let (eal, core) = (self.eal.clone(), self.cores[index]);

@@ -46,6 +46,8 @@ codes! {
         Host = 12 "host",
         /// The version of the switch; the id is 0.
         Version = 13 "version",
+        /// An address of an endpoint, on whatever host, and its name: `10.1.0.11 blue/web1`; the parent is the VNI.
+        Endpoint = 14 "endpoint",
     }
 }
 

@@ -1,4 +1,4 @@
-//! A flow's record: what there is to say of one session, in four cache lines.
+//! A flow's record: what there is to say of one session, in three cache lines.
 //!
 //! All that is counted is counted since the session began, so a record that was lost costs freshness and no totals. The
 //! initiator is who opened the session. Where it has an identity besides its address (an ICMP query), that stands in
@@ -14,13 +14,11 @@ use weft_pipelines::Tick;
 use super::field::{Merge, REVERSE, Spec, Type, Unit, codes, shift};
 
 /// Words of a record, without the sequence of its slot.
-pub const PAYLOAD: usize = 31;
-/// Bytes of a slot: four cache lines.
+pub const PAYLOAD: usize = 23;
+/// Bytes of a slot: three cache lines.
 pub const SLOT: usize = (PAYLOAD + 1) * 8;
 /// That of an end which is not a port of this host.
 pub const NOT_HERE: u32 = u32::MAX;
-/// That of a tenant's default, among its rules.
-pub const DEFAULT: u32 = u32::MAX;
 
 codes! {
     /// Why a record was written.
@@ -71,24 +69,6 @@ codes! {
         Denied = 2 "denied",
         /// It is allowed, and would be denied if the rules under audit counted.
         WouldDeny = 3 "would-deny",
-    }
-}
-
-codes! {
-    /// What came of an attempt to connect.
-    Connect {
-        /// It has not been answered so far.
-        Waiting = 1 "waiting",
-        /// It was accepted.
-        Accepted = 2 "accepted",
-        /// It was refused: by a reset, or an ICMP error.
-        Refused = 3 "refused",
-        /// Nobody answered.
-        TimedOut = 4 "timed-out",
-        /// Policy denied it.
-        Denied = 5 "denied",
-        /// Nobody saw: taken up in mid-stream, or of a protocol that does not connect.
-        Unseen = 6 "unseen",
     }
 }
 
@@ -224,7 +204,6 @@ values! {
     Kind, 1, Code, names!(Kind), Kind::code, Kind::from_code;
     End, 1, Code, names!(End), End::code, End::from_code;
     Ruling, 1, Code, names!(Ruling), Ruling::code, Ruling::from_code;
-    Connect, 1, Code, names!(Connect), Connect::code, Connect::from_code;
     State, 1, Code, names!(State), State::code, State::from_code;
 }
 
@@ -314,52 +293,25 @@ record! {
     124 responder_port: u32, Bare, 14, "The responder's port: a row of `ports`; 4294967295 if not of this host.";
     128 initiator_class: u32, Bare, 0, "The initiator's set of groups: a label of kind class.";
     132 responder_class: u32, Bare, 0, "The responder's set of groups: a label of kind class.";
-    136 rule: u32, Bare, 0, "The rule that decided: a row of `rules`; 4294967295: the tenant's default.";
-    140 would_rule: u32, Bare, 0, "The rule that would have, if those under audit counted.";
-    144 initiator_connect: u64, Nanoseconds, 0, "From the answer to the initiator's first packet to its next: the way to the initiator and back; 0: not seen.";
-    152 responder_connect: u64, Nanoseconds, 0, "From the initiator's first packet to the answer: the way to the responder and back; 0: not seen.";
-    160 first_response: u64, Nanoseconds, 0, "From the initiator's first data to the responder's first; 0: not seen.";
-    168 dns_latency: u64, Nanoseconds, 0, "From the last DNS query to its answer; 0: not seen.";
-    176 initiator_rtt: u32, Nanoseconds, 0, "The last round trip between here and the initiator; 4294967295: that or more; 0: none seen.";
-    180 initiator_rtt_smoothed: u32, Nanoseconds, 0, "The smoothed one (RFC 6298).";
-    184 initiator_rtt_least: u32, Nanoseconds, 0, "The shortest one.";
-    188 responder_rtt: u32, Nanoseconds, 0, "The last round trip between here and the responder; 4294967295: that or more; 0: none seen.";
-    192 responder_rtt_smoothed: u32, Nanoseconds, 0, "The smoothed one (RFC 6298).";
-    196 responder_rtt_least: u32, Nanoseconds, 0, "The shortest one.";
-    200 initiator_retransmitted: u32, Packets, 0, "Packets of the initiator that had been seen before.";
-    204 responder_retransmitted: u32, Packets, 0, "Packets of the responder that had been seen before.";
-    208 initiator_l4: u16, Bare, 7, "The initiator's TCP, UDP or SCTP port; of an ICMP query its identifier; else 0.";
-    210 responder_l4: u16, Bare, 11, "The responder's port; of ICMP the type (high byte) and code; else 0.";
-    212 initiator_zero_windows: u16, Events, 0, "Times that the initiator's window closed.";
-    214 responder_zero_windows: u16, Events, 0, "Times that the responder's window closed.";
-    216 kind: Kind, Bare, 0, "Why the record was written.";
-    217 end: End, Bare, 0, "Why the session ended.";
-    218 family: u8, Bare, 60, "4 or 6.";
-    219 protocol: u8, Bare, 4, "The protocol (IANA number).";
-    220 ruling: Ruling, Bare, 0, "What policy makes of it.";
-    221 flags: Flags, Bare, 0, "Yes or no about it.";
-    222 initiator_tcp_flags: TcpFlags, Bare, 6, "TCP flags that the initiator sent, all together.";
-    223 responder_tcp_flags: TcpFlags, Bare, 6 reverse REVERSE, "TCP flags that the responder sent, all together.";
-    224 state: State, Bare, 0, "The session's state.";
-    225 connect: Connect, Bare, 0, "What came of the attempt to connect.";
-    226 initiator_resets: u8, Packets, 0, "TCP resets from the initiator; 255: that or more.";
-    227 responder_resets: u8, Packets, 0, "TCP resets from the responder; 255: that or more.";
-    228 dns_rcode: u8, Bare, 0, "The code of the last DNS answer (RFC 1035, section 4.1.1); 255: none seen.";
-    229 initiator_dscp: u8, Bare, 195, "DSCP of the initiator's last packet.";
-    230 responder_dscp: u8, Bare, 195 reverse REVERSE, "DSCP of the responder's last packet.";
+    136 rule: u32, Bare, 0, "The rule, or default, that decided: a row of `rules`.";
+    140 would_rule: u32, Bare, 0, "The one that would have, if those under audit counted.";
+    144 initiator_l4: u16, Bare, 7, "The initiator's TCP, UDP or SCTP port; of an ICMP query its identifier; else 0.";
+    146 responder_l4: u16, Bare, 11, "The responder's port; of ICMP the type (high byte) and code; else 0.";
+    148 kind: Kind, Bare, 0, "Why the record was written.";
+    149 end: End, Bare, 0, "Why the session ended.";
+    150 family: u8, Bare, 60, "4 or 6.";
+    151 protocol: u8, Bare, 4, "The protocol (IANA number).";
+    152 ruling: Ruling, Bare, 0, "What policy makes of it.";
+    153 flags: Flags, Bare, 0, "Yes or no about it.";
+    154 initiator_tcp_flags: TcpFlags, Bare, 6, "TCP flags that the initiator sent, all together.";
+    155 responder_tcp_flags: TcpFlags, Bare, 6 reverse REVERSE, "TCP flags that the responder sent, all together.";
+    156 state: State, Bare, 0, "The session's state.";
 }
 
 impl Default for Record {
-    /// All unknown: no end is of this host, the default decided.
+    /// All unknown: no end is of this host.
     fn default() -> Self {
-        Self {
-            initiator_port: NOT_HERE,
-            responder_port: NOT_HERE,
-            rule: DEFAULT,
-            would_rule: DEFAULT,
-            dns_rcode: u8::MAX,
-            ..Self::decode(&[0; PAYLOAD])
-        }
+        Self { initiator_port: NOT_HERE, responder_port: NOT_HERE, ..Self::decode(&[0; PAYLOAD]) }
     }
 }
 
@@ -382,12 +334,6 @@ pub const fn mapped(address: IpAddr) -> Ipv6Addr {
         IpAddr::V4(address) => address.to_ipv6_mapped(),
         IpAddr::V6(address) => address,
     }
-}
-
-/// Nanoseconds as they stand in 32 bits: what is longer counts as the longest, 4.29 s.
-#[inline]
-pub const fn nanos(nanos: u64) -> u32 {
-    if nanos > u32::MAX as u64 { u32::MAX } else { nanos as u32 }
 }
 
 fn plain(address: Ipv6Addr, family: u8) -> IpAddr {

@@ -82,6 +82,12 @@ rows! {
         originated Packets Sum 0 = counters.originated, "Packets that the switch made itself: ARP requests.";
         consumed Packets Sum 0 = counters.consumed, "Packets that ended in the switch, for they were for it: ARP replies.";
         revoked Events Sum 0 = counters.revoked, "Sessions that ended because a new configuration does not allow them.";
+        in_flows_packets Packets Sum 0 = counters.in_flows.packets, "Packets that passed as part of a flow: what the flows' records have counted.";
+        in_flows_bytes Bytes Sum 0 = counters.in_flows.bytes, "Bytes of these, of whole frames.";
+        of_no_flow_packets Packets Sum 0 = counters.of_no_flow.packets, "Packets that passed and are of no flow: ARP, neighbour discovery, errors about flows.";
+        of_no_flow_bytes Bytes Sum 0 = counters.of_no_flow.bytes, "Bytes of these, of whole frames.";
+        records Events Sum 0 = work.records, "Records written, of flows.";
+        records_withheld Events Sum 0 = work.records_withheld, "Records not written, of what policy denied: there were too many.";
     }
 }
 

@@ -58,7 +58,11 @@ fn what_is_written_is_read() {
     counters.port(PortId(2)).drops.add(Reason::NotHere, 2);
     counters.port(PortId(2)).to_guest.longest = 9;
     for (now, worker) in (50..).zip(&mut workers) {
-        worker.publish_all(&counters, &Work { polls: 7, ..Work::default() }, Tick(now));
+        worker.publish_all(
+            [&counters, &Counters::default()],
+            &Work { polls: 7, ..Work::default() },
+            Tick(now),
+        );
     }
     let ports = reader.counters("ports").unwrap().unwrap();
     assert_eq!(ports.len(), 3);
@@ -115,7 +119,9 @@ fn counters_are_written_a_few_rows_at_a_time() {
     };
     let mut round = |hit| {
         counters.rules.iter_mut().for_each(|rule| rule.hits = hit);
-        (1..).find(|_| workers[0].publish(&counters, &Work::default(), Tick(1), 4)).unwrap()
+        (1..)
+            .find(|_| workers[0].publish([&counters, &Counters::default()], &Work::default(), Tick(1), 4))
+            .unwrap()
     };
     // A row for the worker, two for each port and tenant, one for each tunnel and rule; and an end of each section.
     assert_eq!((round(7), hits()), ((1 + 6 + 4 + 1 + 5 + 7usize).div_ceil(4), vec![7; 5]));
@@ -126,7 +132,7 @@ fn counters_are_written_a_few_rows_at_a_time() {
     // More than there is room for is left out.
     assert!(!file.fits(Sizes { rules: 1_000, ..SIZES }));
     counters.grow(Sizes { rules: 1_000, ..SIZES });
-    workers[0].publish_all(&counters, &Work::default(), Tick(2));
+    workers[0].publish_all([&counters, &Counters::default()], &Work::default(), Tick(2));
     workers[0].row(section::PORTS, usize::MAX, &[1]);
     workers[0].row(usize::MAX, 0, &[1]);
     file.in_force(Epoch(6), Sizes { rules: 1_000, ..SIZES });
@@ -136,7 +142,7 @@ fn counters_are_written_a_few_rows_at_a_time() {
 #[test]
 fn a_row_whose_writer_died_in_it_is_told() {
     let (dir, _file, mut workers, _) = made(1, 2);
-    workers[0].publish_all(&Counters::new(SIZES), &Work::default(), Tick(1));
+    workers[0].publish_all([&Counters::new(SIZES), &Counters::default()], &Work::default(), Tick(1));
     let path = dir.path().join(FILE);
     let reader = Reader::open(&path).unwrap();
     let section = &reader.layout().sections[section::TUNNELS];
@@ -149,6 +155,6 @@ fn a_row_whose_writer_died_in_it_is_told() {
     );
     assert_eq!(reader.counters("ports").unwrap().unwrap().len(), SIZES.ports);
     // The next one mends it.
-    workers[0].publish_all(&Counters::new(SIZES), &Work::default(), Tick(1));
+    workers[0].publish_all([&Counters::new(SIZES), &Counters::default()], &Work::default(), Tick(1));
     assert_eq!(reader.counters("tunnels").unwrap().unwrap().value(0, "tx_packets"), Some(0));
 }

@@ -14,9 +14,9 @@
 #define WEFT_STATS_BYTE_ORDER UINT64_C(0x0102030405060708)
 #define WEFT_STATS_MAJOR 1
 #define WEFT_STATS_MINOR 0
-#define WEFT_STATS_HASH UINT64_C(0x1a5c9a62f03bfe4a)
+#define WEFT_STATS_HASH UINT64_C(0x375cc536393c45ea)
 #define WEFT_NOT_HERE UINT32_MAX /* of a port: not of this host */
-#define WEFT_DEFAULT UINT32_MAX /* of a rule: the tenant's default */
+#define WEFT_ANY UINT32_MAX /* of a label: whatever its parent */
 
 /* The first bytes of the file. */
 struct weft_header {
@@ -126,6 +126,7 @@ enum weft_label_code {
 	WEFT_LABEL_CODE = 11,
 	WEFT_LABEL_HOST = 12,
 	WEFT_LABEL_VERSION = 13,
+	WEFT_LABEL_ENDPOINT = 14,
 };
 
 enum weft_kind_code {
@@ -192,16 +193,6 @@ enum weft_state_code {
 	WEFT_STATE_CLOSED = 13,
 };
 
-enum weft_connect_code {
-	WEFT_CONNECT_UNKNOWN = 0,
-	WEFT_CONNECT_WAITING = 1,
-	WEFT_CONNECT_ACCEPTED = 2,
-	WEFT_CONNECT_REFUSED = 3,
-	WEFT_CONNECT_TIMED_OUT = 4,
-	WEFT_CONNECT_DENIED = 5,
-	WEFT_CONNECT_UNSEEN = 6,
-};
-
 enum weft_section_code {
 	WEFT_SECTION_WORKERS = 0,
 	WEFT_SECTION_PORTS = 1,
@@ -232,7 +223,13 @@ struct weft_workers_row {
 	uint64_t originated; /* Packets that the switch made itself: ARP requests. */
 	uint64_t consumed; /* Packets that ended in the switch, for they were for it: ARP replies. */
 	uint64_t revoked; /* Sessions that ended because a new configuration does not allow them. */
-	uint8_t reserved_128[64];
+	uint64_t in_flows_packets; /* Packets that passed as part of a flow: what the flows' records have counted. */
+	uint64_t in_flows_bytes; /* Bytes of these, of whole frames. */
+	uint64_t of_no_flow_packets; /* Packets that passed and are of no flow: ARP, neighbour discovery, errors about flows. */
+	uint64_t of_no_flow_bytes; /* Bytes of these, of whole frames. */
+	uint64_t records; /* Records written, of flows. */
+	uint64_t records_withheld; /* Records not written, of what policy denied: there were too many. */
+	uint8_t reserved_176[16];
 };
 _Static_assert(offsetof(struct weft_workers_row, written) == 8, "workers_row.written");
 _Static_assert(offsetof(struct weft_workers_row, packets) == 16, "workers_row.packets");
@@ -249,6 +246,12 @@ _Static_assert(offsetof(struct weft_workers_row, replicated) == 96, "workers_row
 _Static_assert(offsetof(struct weft_workers_row, originated) == 104, "workers_row.originated");
 _Static_assert(offsetof(struct weft_workers_row, consumed) == 112, "workers_row.consumed");
 _Static_assert(offsetof(struct weft_workers_row, revoked) == 120, "workers_row.revoked");
+_Static_assert(offsetof(struct weft_workers_row, in_flows_packets) == 128, "workers_row.in_flows_packets");
+_Static_assert(offsetof(struct weft_workers_row, in_flows_bytes) == 136, "workers_row.in_flows_bytes");
+_Static_assert(offsetof(struct weft_workers_row, of_no_flow_packets) == 144, "workers_row.of_no_flow_packets");
+_Static_assert(offsetof(struct weft_workers_row, of_no_flow_bytes) == 152, "workers_row.of_no_flow_bytes");
+_Static_assert(offsetof(struct weft_workers_row, records) == 160, "workers_row.records");
+_Static_assert(offsetof(struct weft_workers_row, records_withheld) == 168, "workers_row.records_withheld");
 _Static_assert(sizeof(struct weft_workers_row) == 192, "workers_row");
 
 /* What each port did. */
@@ -400,24 +403,10 @@ struct weft_record {
 	uint32_t responder_port; /* The responder's port: a row of `ports`; 4294967295 if not of this host. */
 	uint32_t initiator_class; /* The initiator's set of groups: a label of kind class. */
 	uint32_t responder_class; /* The responder's set of groups: a label of kind class. */
-	uint32_t rule; /* The rule that decided: a row of `rules`; 4294967295: the tenant's default. */
-	uint32_t would_rule; /* The rule that would have, if those under audit counted. */
-	uint64_t initiator_connect; /* From the answer to the initiator's first packet to its next: the way to the initiator and back; 0: not seen. */
-	uint64_t responder_connect; /* From the initiator's first packet to the answer: the way to the responder and back; 0: not seen. */
-	uint64_t first_response; /* From the initiator's first data to the responder's first; 0: not seen. */
-	uint64_t dns_latency; /* From the last DNS query to its answer; 0: not seen. */
-	uint32_t initiator_rtt; /* The last round trip between here and the initiator; 4294967295: that or more; 0: none seen. */
-	uint32_t initiator_rtt_smoothed; /* The smoothed one (RFC 6298). */
-	uint32_t initiator_rtt_least; /* The shortest one. */
-	uint32_t responder_rtt; /* The last round trip between here and the responder; 4294967295: that or more; 0: none seen. */
-	uint32_t responder_rtt_smoothed; /* The smoothed one (RFC 6298). */
-	uint32_t responder_rtt_least; /* The shortest one. */
-	uint32_t initiator_retransmitted; /* Packets of the initiator that had been seen before. */
-	uint32_t responder_retransmitted; /* Packets of the responder that had been seen before. */
+	uint32_t rule; /* The rule, or default, that decided: a row of `rules`. */
+	uint32_t would_rule; /* The one that would have, if those under audit counted. */
 	uint16_t initiator_l4; /* The initiator's TCP, UDP or SCTP port; of an ICMP query its identifier; else 0. */
 	uint16_t responder_l4; /* The responder's port; of ICMP the type (high byte) and code; else 0. */
-	uint16_t initiator_zero_windows; /* Times that the initiator's window closed. */
-	uint16_t responder_zero_windows; /* Times that the responder's window closed. */
 	uint8_t kind; /* Why the record was written. */
 	uint8_t end; /* Why the session ended. */
 	uint8_t family; /* 4 or 6. */
@@ -427,13 +416,7 @@ struct weft_record {
 	uint8_t initiator_tcp_flags; /* TCP flags that the initiator sent, all together. */
 	uint8_t responder_tcp_flags; /* TCP flags that the responder sent, all together. */
 	uint8_t state; /* The session's state. */
-	uint8_t connect; /* What came of the attempt to connect. */
-	uint8_t initiator_resets; /* TCP resets from the initiator; 255: that or more. */
-	uint8_t responder_resets; /* TCP resets from the responder; 255: that or more. */
-	uint8_t dns_rcode; /* The code of the last DNS answer (RFC 1035, section 4.1.1); 255: none seen. */
-	uint8_t initiator_dscp; /* DSCP of the initiator's last packet. */
-	uint8_t responder_dscp; /* DSCP of the responder's last packet. */
-	uint8_t reserved_231[25];
+	uint8_t reserved_157[35];
 };
 _Static_assert(offsetof(struct weft_record, flow) == 8, "record.flow");
 _Static_assert(offsetof(struct weft_record, started) == 16, "record.started");
@@ -455,38 +438,18 @@ _Static_assert(offsetof(struct weft_record, initiator_class) == 128, "record.ini
 _Static_assert(offsetof(struct weft_record, responder_class) == 132, "record.responder_class");
 _Static_assert(offsetof(struct weft_record, rule) == 136, "record.rule");
 _Static_assert(offsetof(struct weft_record, would_rule) == 140, "record.would_rule");
-_Static_assert(offsetof(struct weft_record, initiator_connect) == 144, "record.initiator_connect");
-_Static_assert(offsetof(struct weft_record, responder_connect) == 152, "record.responder_connect");
-_Static_assert(offsetof(struct weft_record, first_response) == 160, "record.first_response");
-_Static_assert(offsetof(struct weft_record, dns_latency) == 168, "record.dns_latency");
-_Static_assert(offsetof(struct weft_record, initiator_rtt) == 176, "record.initiator_rtt");
-_Static_assert(offsetof(struct weft_record, initiator_rtt_smoothed) == 180, "record.initiator_rtt_smoothed");
-_Static_assert(offsetof(struct weft_record, initiator_rtt_least) == 184, "record.initiator_rtt_least");
-_Static_assert(offsetof(struct weft_record, responder_rtt) == 188, "record.responder_rtt");
-_Static_assert(offsetof(struct weft_record, responder_rtt_smoothed) == 192, "record.responder_rtt_smoothed");
-_Static_assert(offsetof(struct weft_record, responder_rtt_least) == 196, "record.responder_rtt_least");
-_Static_assert(offsetof(struct weft_record, initiator_retransmitted) == 200, "record.initiator_retransmitted");
-_Static_assert(offsetof(struct weft_record, responder_retransmitted) == 204, "record.responder_retransmitted");
-_Static_assert(offsetof(struct weft_record, initiator_l4) == 208, "record.initiator_l4");
-_Static_assert(offsetof(struct weft_record, responder_l4) == 210, "record.responder_l4");
-_Static_assert(offsetof(struct weft_record, initiator_zero_windows) == 212, "record.initiator_zero_windows");
-_Static_assert(offsetof(struct weft_record, responder_zero_windows) == 214, "record.responder_zero_windows");
-_Static_assert(offsetof(struct weft_record, kind) == 216, "record.kind");
-_Static_assert(offsetof(struct weft_record, end) == 217, "record.end");
-_Static_assert(offsetof(struct weft_record, family) == 218, "record.family");
-_Static_assert(offsetof(struct weft_record, protocol) == 219, "record.protocol");
-_Static_assert(offsetof(struct weft_record, ruling) == 220, "record.ruling");
-_Static_assert(offsetof(struct weft_record, flags) == 221, "record.flags");
-_Static_assert(offsetof(struct weft_record, initiator_tcp_flags) == 222, "record.initiator_tcp_flags");
-_Static_assert(offsetof(struct weft_record, responder_tcp_flags) == 223, "record.responder_tcp_flags");
-_Static_assert(offsetof(struct weft_record, state) == 224, "record.state");
-_Static_assert(offsetof(struct weft_record, connect) == 225, "record.connect");
-_Static_assert(offsetof(struct weft_record, initiator_resets) == 226, "record.initiator_resets");
-_Static_assert(offsetof(struct weft_record, responder_resets) == 227, "record.responder_resets");
-_Static_assert(offsetof(struct weft_record, dns_rcode) == 228, "record.dns_rcode");
-_Static_assert(offsetof(struct weft_record, initiator_dscp) == 229, "record.initiator_dscp");
-_Static_assert(offsetof(struct weft_record, responder_dscp) == 230, "record.responder_dscp");
-_Static_assert(sizeof(struct weft_record) == 256, "record");
+_Static_assert(offsetof(struct weft_record, initiator_l4) == 144, "record.initiator_l4");
+_Static_assert(offsetof(struct weft_record, responder_l4) == 146, "record.responder_l4");
+_Static_assert(offsetof(struct weft_record, kind) == 148, "record.kind");
+_Static_assert(offsetof(struct weft_record, end) == 149, "record.end");
+_Static_assert(offsetof(struct weft_record, family) == 150, "record.family");
+_Static_assert(offsetof(struct weft_record, protocol) == 151, "record.protocol");
+_Static_assert(offsetof(struct weft_record, ruling) == 152, "record.ruling");
+_Static_assert(offsetof(struct weft_record, flags) == 153, "record.flags");
+_Static_assert(offsetof(struct weft_record, initiator_tcp_flags) == 154, "record.initiator_tcp_flags");
+_Static_assert(offsetof(struct weft_record, responder_tcp_flags) == 155, "record.responder_tcp_flags");
+_Static_assert(offsetof(struct weft_record, state) == 156, "record.state");
+_Static_assert(sizeof(struct weft_record) == 192, "record");
 
 /* A label is this, and its text in UTF-8, filled up with zeros to a multiple of 8 bytes. */
 struct weft_label {

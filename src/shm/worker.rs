@@ -2,6 +2,8 @@
 //!
 //! Nothing here waits, allocates, locks, or looks at who reads.
 
+use core::ops::AddAssign;
+
 use weft_pipelines::{Counters, Tick};
 
 use super::layout::section;
@@ -56,9 +58,9 @@ impl WorkerStats {
         }
     }
 
-    /// Writes some of what the worker counted, `rows` rows at most, and goes on from there at the next call. Whether it
+    /// Writes some of what the worker counted in both places, `rows` rows at most, and goes on from there at the next call. Whether it
     /// has come round: all is written that was there when the round began.
-    pub fn publish(&mut self, counters: &Counters, work: &Work, now: Tick, rows: usize) -> bool {
+    pub fn publish(&mut self, counters: [&Counters; 2], work: &Work, now: Tick, rows: usize) -> bool {
         for _ in 0..rows {
             let (section, row) = self.at;
             if !self.write_row(section, row, counters, work, now) {
@@ -75,13 +77,20 @@ impl WorkerStats {
     }
 
     /// Writes all that the worker counted: at the end, when there is time.
-    pub fn publish_all(&mut self, counters: &Counters, work: &Work, now: Tick) {
+    pub fn publish_all(&mut self, counters: [&Counters; 2], work: &Work, now: Tick) {
         self.at = (0, 0);
         while !self.publish(counters, work, now, usize::MAX) {}
     }
 
-    /// Writes one row; whether there is such a row.
-    fn write_row(&mut self, section: usize, row: usize, counters: &Counters, work: &Work, now: Tick) -> bool {
+    /// Writes one row, what both count together; whether there is such a row.
+    fn write_row(
+        &mut self,
+        section: usize,
+        row: usize,
+        [counters, more]: [&Counters; 2],
+        work: &Work,
+        now: Tick,
+    ) -> bool {
         if self.counters.get(section).is_none_or(|part| row >= part.capacity) {
             return false;
         }
@@ -89,14 +98,15 @@ impl WorkerStats {
             self.row(section, row, values);
             true
         };
-        let (port, tenant) = (counters.ports.get(row), counters.tenants.get(row));
+        let port = || sum(counters.ports.get(row)?, more.ports.get(row));
+        let tenant = || sum(counters.tenants.get(row)?, more.tenants.get(row));
         match section {
-            section::WORKERS => write(&rows::worker::values(now, work, counters)),
-            section::PORTS => port.is_some_and(|port| write(&rows::port::values(now, port))),
-            section::PORT_DROPS => port.is_some_and(|port| write(&rows::drops::values(now, &port.drops))),
-            section::TENANTS => tenant.is_some_and(|tenant| write(&rows::tenant::values(now, tenant))),
+            section::WORKERS if row == 0 => write(&rows::worker::values(now, work, counters)),
+            section::PORTS => port().is_some_and(|port| write(&rows::port::values(now, &port))),
+            section::PORT_DROPS => port().is_some_and(|port| write(&rows::drops::values(now, &port.drops))),
+            section::TENANTS => tenant().is_some_and(|tenant| write(&rows::tenant::values(now, &tenant))),
             section::TENANT_DROPS => {
-                tenant.is_some_and(|tenant| write(&rows::drops::values(now, &tenant.drops)))
+                tenant().is_some_and(|tenant| write(&rows::drops::values(now, &tenant.drops)))
             }
             section::TUNNELS => {
                 counters.tunnels.get(row).is_some_and(|tunnel| write(&rows::tunnel::values(now, tunnel)))
@@ -107,4 +117,13 @@ impl WorkerStats {
             _ => false,
         }
     }
+}
+
+/// What both count together.
+fn sum<T: Clone + for<'a> AddAssign<&'a T>>(one: &T, other: Option<&T>) -> Option<T> {
+    let mut sum = one.clone();
+    if let Some(other) = other {
+        sum += other;
+    }
+    Some(sum)
 }

@@ -10,6 +10,7 @@ use weft_pipelines::overlay::neighbor;
 use weft_pipelines::{Counters, Mac, PortId, Snapshot, Tick, Vni};
 
 use super::port::{Receive, Transmit};
+use crate::shm::WorkerStats;
 
 /// Letters that wait at most; the control thread sends one and waits for what comes back.
 const CAPACITY: usize = 8;
@@ -53,6 +54,8 @@ pub struct Preparation<F> {
     pub sizes: Sizes,
     /// Its new ports.
     pub ports: Vec<NewPort<F>>,
+    /// Other memory to let others read from, if what it has does not hold so many. What it had comes back in its place.
+    pub stats: Option<WorkerStats>,
 }
 
 /// A port for a worker.
@@ -235,6 +238,10 @@ pub struct Work {
     pub log_lost: u64,
     /// The configuration it works by.
     pub epoch: u64,
+    /// Records of flows that it wrote.
+    pub records: u64,
+    /// Records that it did not write, of what policy denied: there were too many.
+    pub records_withheld: u64,
 }
 
 impl Standing {

@@ -3,6 +3,7 @@
 //! It shares nothing. What it needs comes by mail between two bursts, and what it knows goes back the same way.
 
 mod clock;
+mod export;
 mod log;
 mod mail;
 mod outputs;
@@ -19,6 +20,7 @@ use weft_pipelines::snapshot::{Guest, PortKind};
 use weft_pipelines::{BURST, Frame, HopId, Plane, PortId, Reason, Snapshot, WorkerId};
 
 pub use clock::Clock;
+pub use export::Export;
 pub use log::{Decisions, Log};
 pub use mail::{
     Mail, Mailbox, Neighbor, NewPort, Preparation, Reply, Retired, RulePage, SessionCursor, SessionPage,
@@ -134,6 +136,7 @@ impl<F: Frame> Round<F> {
         outputs.flush();
         let flushing = clock.cycles().wrapping_sub(before);
         turns.end(flushing, |n, part| plane.counters.port(inputs[n].port).metered.cycles += part);
+        outputs.export(&plane.counters, |outputs| current(work, plane, outputs, snapshot), now);
         work.polls += 1;
         work.packets += received as u64;
         work.received_over += taken as u64;
@@ -184,6 +187,9 @@ impl<F: Frame> Round<F> {
     fn prepare(&mut self, mut preparation: Box<Preparation<F>>) {
         self.worker.outputs.prepare(preparation.sizes);
         self.plane.counters.grow(preparation.sizes);
+        if let (Some(export), Some(stats)) = (&mut self.worker.outputs.export, preparation.stats.take()) {
+            preparation.stats = Some(export.replace(stats));
+        }
         for NewPort { port, inputs, output } in preparation.ports.drain(..) {
             self.worker.outputs.open(port, output);
             self.coming.extend(inputs.into_iter().map(|queue| Input { port, queue }));
@@ -236,13 +242,7 @@ impl<F: Frame> Round<F> {
         let outputs = &self.worker.outputs;
         standing.counters.copy_from(&self.plane.counters);
         standing.counters.merge(&outputs.counters);
-        standing.work = Work {
-            handed_over: outputs.handed_over,
-            log_lost: outputs.log.decisions().lost(),
-            epoch: self.worker.snapshot.epoch.0,
-            waiting: self.plane.egress.held(),
-            ..self.work
-        };
+        standing.work = current(&self.work, &self.plane, outputs, &self.worker.snapshot);
         let now = self.worker.clock.tick(self.worker.clock.cycles());
         let neighbors = &self.plane.neighbors;
         for (hop, neighbor) in standing.neighbors.iter_mut().enumerate().take(neighbors.len()) {
@@ -264,11 +264,31 @@ impl<F: Frame> Round<F> {
                 outputs.abandon(handed, Reason::Stopping);
             }
         }
-        self.plane.stop(snapshot, clock.tick(clock.cycles()), outputs);
+        let now = clock.tick(clock.cycles());
+        self.plane.stop(snapshot, now, outputs);
         outputs.flush();
+        let work = current(&self.work, &self.plane, outputs, snapshot);
+        let Outputs { export, counters, .. } = outputs;
+        if let Some(export) = export {
+            export.publish_all([&self.plane.counters, counters], &work, now);
+        }
         let mut standing = Standing::new(&self.worker.snapshot);
         self.write(&mut standing);
         standing
+    }
+}
+
+/// What it has done so far.
+fn current<F: Frame>(work: &Work, plane: &Plane<F>, outputs: &Outputs<F>, snapshot: &Snapshot) -> Work {
+    let (records, records_withheld) = outputs.export.as_ref().map(Export::records).unwrap_or_default();
+    Work {
+        handed_over: outputs.handed_over,
+        log_lost: outputs.log.decisions().lost(),
+        epoch: snapshot.epoch.0,
+        waiting: plane.egress.held(),
+        records,
+        records_withheld,
+        ..*work
     }
 }
 

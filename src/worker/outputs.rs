@@ -5,12 +5,15 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 use rtrb::{Consumer, Producer, RingBuffer};
 use weft_pipelines::counters::Sizes;
+use weft_pipelines::flow::FlowRecord;
 use weft_pipelines::sink::Decided;
 use weft_pipelines::snapshot::{self, PortKind};
 use weft_pipelines::stages::account;
-use weft_pipelines::{BURST, Burst, Counters, Frame, Handed, PortId, Reason, Sink, Snapshot, WorkerId};
+use weft_pipelines::{BURST, Burst, Counters, Frame, Handed, PortId, Reason, Sink, Snapshot, Tick, WorkerId};
 
+use super::export::Export;
 use super::log::Log;
+use super::mail::Work;
 use super::port::{Pool, Transmit};
 
 /// Packets that fit a ring between two workers.
@@ -55,6 +58,8 @@ pub struct Outputs<F> {
     pub handed_over: u64,
     /// What policy decided.
     pub log: Log,
+    /// What others may read of it.
+    pub export: Option<Export>,
 }
 
 struct Ring<F> {
@@ -80,6 +85,7 @@ impl<F: Frame> Outputs<F> {
             trash: Burst::new(),
             handed_over: 0,
             log: Log::default(),
+            export: None,
         }
     }
 
@@ -105,6 +111,17 @@ impl<F: Frame> Outputs<F> {
     pub fn publish(&mut self, snapshot: Arc<Snapshot>) {
         self.prepare(snapshot.sizes());
         self.snapshot = snapshot;
+    }
+
+    /// Lets others read what is counted, `counters` and what is counted here, as far as it is due.
+    #[inline]
+    pub fn export(&mut self, counters: &Counters, work: impl FnOnce(&Self) -> Work, now: Tick) {
+        if self.export.as_ref().is_some_and(|export| export.is_due(now)) {
+            let work = work(self);
+            if let Some(export) = &mut self.export {
+                export.publish([counters, &self.counters], &work, now);
+            }
+        }
     }
 
     /// Hands over all that is pending: what there is no room for is dropped and counted.
@@ -172,6 +189,12 @@ impl<F: Frame> Sink<F> for Outputs<F> {
         ring.pending.push(handed);
         if ring.pending.is_full() {
             self.flush_ring(worker.index());
+        }
+    }
+
+    fn flow(&mut self, record: &FlowRecord) {
+        if let Some(export) = &mut self.export {
+            export.flow(record);
         }
     }
 

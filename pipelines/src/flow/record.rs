@@ -30,6 +30,10 @@ pub struct FlowRecord {
     pub vni: Vni,
     /// The port that it counts for.
     pub port: PortId,
+    /// The ports of initiator and responder, of those that are guests of this host.
+    pub ports: [Option<PortId>; 2],
+    /// The sets of groups that they are in, by the policy's numbers in this configuration.
+    pub classes: [Option<u32>; 2],
     /// IANA's number of its protocol.
     pub protocol: u8,
     /// Who sent the first packet, with the port; of an ICMP query its identifier.

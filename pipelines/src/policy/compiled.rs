@@ -1,6 +1,7 @@
 //! The compiled policy, and how it decides.
 
 use core::hint::select_unpredictable;
+use core::net::IpAddr;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use super::addresses::Addresses;
 use super::cells::{CellRef, Cells, Key, Leaf, Mark, key};
 use super::pairs::{End, Ends, FROM, Few, Pairs, TO};
 use super::rules::{Action, Decision, GroupId, Question, Side};
+use crate::wire::Vni;
 
 /// A tenant's rules, compiled: it answers as [`linear::decide`](super::linear::decide) does, in bounded time.
 ///
@@ -82,6 +84,16 @@ impl Policy {
     /// Whether what a rule decides is logged.
     pub fn logs(&self, rule: Option<u32>) -> bool {
         self.counted(rule).log
+    }
+
+    /// The number of the set of groups that an address is in.
+    pub fn class(&self, vni: Vni, address: IpAddr) -> u32 {
+        self.addresses.class(vni, address)
+    }
+
+    /// All sets of groups, by their numbers.
+    pub fn classes(&self) -> impl Iterator<Item = &[GroupId]> {
+        self.addresses.classes.iter()
     }
 
     /// How many rules there are.

@@ -8,10 +8,10 @@ use crate::flow::record::FlowRecord;
 use crate::flow::sessions::Family;
 use crate::flow::{Flags, Key4, Key6, Session, Sessions, Side, State, Toward};
 use crate::frame::Frame;
-use crate::ids::Tick;
+use crate::ids::{PortId, Tick};
 use crate::policy::{Action, Policy};
 use crate::sink::{Decided, Sink};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Guest, Segment, Snapshot};
 use crate::stages::identify;
 
 /// Tells of a session.
@@ -25,7 +25,9 @@ pub fn tell<K: Family, F: Frame, S: Sink<F>>(
 ) {
     let key = session.key();
     let (initiator, responder) = ends(key, session.first_toward());
-    let tenant = snapshot.vnis.find(u64::from(key.vni().value()));
+    let segment = snapshot.vnis.find(u64::from(key.vni().value())).map(|segment| snapshot.segment(segment));
+    let addresses = [initiator.0, responder.0];
+    let class = |tenant, address| snapshot.policy(tenant).class(key.vni(), address);
     sink.flow(&FlowRecord {
         event,
         serial: notes.serial,
@@ -33,9 +35,11 @@ pub fn tell<K: Family, F: Frame, S: Sink<F>>(
         started: notes.started,
         last: session.last,
         at: now,
-        tenant: tenant.map(|segment| snapshot.segment(segment).tenant),
+        tenant: segment.map(|segment| segment.tenant),
         vni: key.vni(),
         port: session.port(),
+        ports: addresses.map(|address| port_of(snapshot, segment?, address)),
+        classes: addresses.map(|address| Some(class(segment?.tenant, address))),
         protocol: key.protocol(),
         initiator,
         responder,
@@ -104,6 +108,9 @@ pub fn tell_denied<F: Frame, S: Sink<F>>(
     let Decided { at, tenant, port, ref question, source, ref decision } = *decided;
     let mut sent = Traffic::default();
     sent.add(bytes);
+    let segment =
+        snapshot.vnis.find(u64::from(question.vni.value())).map(|segment| snapshot.segment(segment));
+    let addresses = [question.from, question.to];
     sink.flow(&FlowRecord {
         event: Event::Ended(End::Denied),
         serial: 0,
@@ -114,6 +121,8 @@ pub fn tell_denied<F: Frame, S: Sink<F>>(
         tenant: Some(tenant),
         vni: question.vni,
         port,
+        ports: addresses.map(|address| port_of(snapshot, segment?, address)),
+        classes: addresses.map(|address| Some(policy.class(question.vni, address))),
         protocol: question.protocol,
         initiator: (question.from, source),
         responder: (question.to, question.port),
@@ -131,6 +140,15 @@ fn would_deny(is_so: bool) -> Flags {
     let mut flags = Flags::default();
     flags.set(Flags::WOULD_DENY, is_so);
     flags
+}
+
+/// The port of this host in a segment whose guest has this address.
+fn port_of(snapshot: &Snapshot, segment: &Segment, address: IpAddr) -> Option<PortId> {
+    let has = |guest: &Guest| match address {
+        IpAddr::V4(address) => guest.ipv4.contains(&address),
+        IpAddr::V6(address) => guest.ipv6.contains(&address),
+    };
+    segment.ports.iter().copied().find(|port| snapshot.guest(*port).is_some_and(has))
 }
 
 /// Who sent the first packet, and to whom.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 use weft_pipelines::{Epoch, PortId};
 
 use super::{Buffers, Port, Silent, StartError, Switch, TooLittle, dpdk, open, take_queues};
@@ -14,7 +14,9 @@ use crate::control::compile::{self, Compiled, PortPlan, Previous};
 use crate::control::diff;
 use crate::control::runtime_dir::Instance;
 use crate::control::sessions::{Judge, View};
+use crate::control::stats::Stats;
 use crate::report::{Applied, Detail, Plan, Times};
+use crate::shm::WorkerStats;
 use crate::worker::{Mail, NewPort, Preparation, Reply};
 
 /// How long a worker may take to take up a configuration. Its core may be taken by something else for a while.
@@ -145,7 +147,8 @@ impl Switch {
         let opened = start.elapsed();
         // What was decided by the rules as they were is told by their names.
         self.tell_decisions();
-        let retired = match self.publish(&next, ports).await {
+        let (stats, exports) = self.room_for(&fabric, &next, instance);
+        let retired = match self.publish(&next, ports, exports).await {
             Ok(retired) => retired,
             Err(silent) => {
                 self.torn = true;
@@ -173,6 +176,13 @@ impl Switch {
             "another document is in force"
         );
         self.links.resize(next.snapshot.ports.len(), false);
+        if let Some(stats) = stats
+            && let Some(before) = self.stats.replace(stats)
+        {
+            before.superseded();
+        } else if let Some(stats) = &mut self.stats {
+            stats.in_force(&fabric, &next);
+        }
         (self.fabric, self.text, self.host, self.compiled) = (fabric, text, host, next);
         Ok(Applied { host: name, epoch, changes, times })
     }
@@ -244,11 +254,13 @@ impl Switch {
         &mut self,
         next: &Compiled,
         ports: Vec<(PortId, Port)>,
+        exports: Vec<WorkerStats>,
     ) -> Result<Vec<crate::worker::Retired<dpdk::Mbuf>>, Silent> {
         let (sizes, workers) = (next.snapshot.sizes(), self.workers.len());
         if sizes != self.compiled.snapshot.sizes() {
-            let mut letters: Vec<_> =
-                (0..workers).map(|_| Box::new(Preparation { sizes, ports: Vec::new() })).collect();
+            let mut exports = exports.into_iter();
+            let mut letter = || Box::new(Preparation { sizes, ports: Vec::new(), stats: exports.next() });
+            let mut letters: Vec<_> = (0..workers).map(|_| letter()).collect();
             self.ports.resize_with(sizes.ports, || None);
             for (id, mut port) in ports {
                 if let Some((inputs, output)) = take_queues(&mut port) {
@@ -277,6 +289,26 @@ impl Switch {
             retired.extend(queues.await?);
         }
         Ok(retired)
+    }
+
+    /// Another statistics file and the workers' parts of it, if the one that there is has no room for `next`.
+    fn room_for(
+        &self,
+        fabric: &Fabric,
+        next: &Compiled,
+        instance: &Instance,
+    ) -> (Option<Stats>, Vec<WorkerStats>) {
+        if self.stats.as_ref().is_none_or(|stats| stats.fits(next)) {
+            return (None, Vec::new());
+        }
+        let (workers, hz) = (self.workers.len(), dpdk::tsc_hz(&self.eal));
+        match Stats::create(instance.stats(), (fabric, next), workers, hz, self.now()) {
+            Ok((stats, exports)) => (Some(stats), exports),
+            Err(error) => {
+                warn!("{error}");
+                (None, Vec::new())
+            }
+        }
     }
 
     /// Closes the ports that `next` has no more. Their queues are back.

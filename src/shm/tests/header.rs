@@ -39,7 +39,7 @@ fn header() -> String {
     writeln!(out, "#define WEFT_STATS_MINOR {}", layout::MINOR).unwrap();
     writeln!(out, "#define WEFT_STATS_HASH UINT64_C({:#018x})", layout::HASH).unwrap();
     writeln!(out, "#define WEFT_NOT_HERE UINT32_MAX /* of a port: not of this host */").unwrap();
-    writeln!(out, "#define WEFT_DEFAULT UINT32_MAX /* of a rule: the tenant's default */\n").unwrap();
+    writeln!(out, "#define WEFT_ANY UINT32_MAX /* of a label: whatever its parent */\n").unwrap();
     head(out);
     entry(out, "section", "A row of the table of sections.", SECTION_WORDS);
     entry(out, "field", "A row of the table of fields.", FIELD_WORDS);

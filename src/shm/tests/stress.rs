@@ -24,9 +24,9 @@ fn record(number: u64) -> Record {
         responder_bytes: mixed(4),
         number: mixed(5) as u32,
         rule: mixed(6) as u32,
-        dns_latency: mixed(7),
-        initiator_rtt: mixed(8) as u32,
-        responder_dscp: mixed(9) as u8,
+        would_rule: mixed(7) as u32,
+        initiator_l4: mixed(8) as u16,
+        protocol: mixed(9) as u8,
         ..Record::default()
     }
 }

@@ -20,7 +20,10 @@ impl Host {
                 inputs: vec![Box::new(End(self.wires[port].clone()))],
                 output: Box::new(End(self.wires[port].clone())),
             });
-            post(mailbox, Mail::Prepare(Box::new(Preparation { sizes, ports: ports.collect() })));
+            post(
+                mailbox,
+                Mail::Prepare(Box::new(Preparation { sizes, ports: ports.collect(), stats: None })),
+            );
             let left = until("a worker to be ready", || match mailbox.reply() {
                 Some(Reply::Prepared(preparation)) => Some(preparation.ports.len()),
                 _ => None,
@@ -155,7 +158,7 @@ fn what_is_handed_over_between_two_configurations_is_dropped_by_name() {
     };
 
     // Ahead: things that the first does not know yet.
-    post(&mailbox, Mail::Prepare(Box::new(Preparation { sizes, ports: Vec::new() })));
+    post(&mailbox, Mail::Prepare(Box::new(Preparation { sizes, ports: Vec::new(), stats: None })));
     assert!(ring.push(deliver(new_port)).is_ok());
     assert!(
         ring.push(Handed::IntoTunnel(new_tunnel, Tag::default(), TestFrame::new(&frame(1, 4, 0)))).is_ok()

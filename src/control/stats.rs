@@ -1,0 +1,116 @@
+//! The statistics file of a running switch: made, kept true, and given its names.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tracing::warn;
+use weft_pipelines::Tick;
+
+use super::compile::Compiled;
+use super::sessions::DEFAULT;
+use crate::config::checked::Fabric;
+use crate::shm::{Capacity, Label, Settings, StatsError, StatsFile, What, WorkerStats};
+
+/// The statistics file of a running switch.
+pub struct Stats {
+    file: StatsFile,
+    path: PathBuf,
+}
+
+impl Stats {
+    /// Makes the file at `path` for so many workers. Returns what each of them writes to as well.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses.
+    pub fn create(
+        path: PathBuf,
+        (fabric, compiled): (&Fabric, &Compiled),
+        workers: usize,
+        cycles_per_second: u64,
+        now: Tick,
+    ) -> Result<(Self, Vec<WorkerStats>), StatsError> {
+        let sizes = compiled.snapshot.sizes();
+        let unix = unix();
+        let settings = Settings {
+            workers: NonZeroUsize::new(workers).unwrap_or(NonZeroUsize::MIN),
+            capacity: Capacity::of(sizes),
+            // No switch starts twice in a nanosecond, nor two with one process number.
+            instance: unix.wrapping_sub(now.0) ^ u64::from(std::process::id()) << 40,
+            cycles_per_second,
+            epoch: compiled.snapshot.epoch,
+            sizes,
+            now,
+            unix,
+        };
+        let (file, exports) = StatsFile::create(&path, &settings)?;
+        let mut stats = Self { file, path };
+        stats.in_force(fabric, compiled);
+        Ok((stats, exports))
+    }
+
+    /// Whether there is room for all that `compiled` has.
+    pub fn fits(&self, compiled: &Compiled) -> bool {
+        self.file.fits(compiled.snapshot.sizes())
+    }
+
+    /// Takes up what is in force: how many there are of each, and what they are called.
+    pub fn in_force(&mut self, fabric: &Fabric, compiled: &Compiled) {
+        self.file.in_force(compiled.snapshot.epoch, compiled.snapshot.sizes());
+        if let Err(error) = self.file.labels(labels(fabric, compiled)) {
+            warn!(file = %self.path.display(), "{error}; the names in it are those of before");
+        }
+    }
+
+    /// Says that the switch lives.
+    pub fn show_life(&self, now: Tick) {
+        self.file.heartbeat(now, unix());
+    }
+
+    /// Says that the switch goes on in another file of the same name.
+    pub fn superseded(self) {
+        self.file.superseded();
+    }
+}
+
+/// Nanoseconds of UNIX time.
+fn unix() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The names of what the numbers in the file stand for.
+fn labels(fabric: &Fabric, compiled: &Compiled) -> Vec<Label> {
+    let Compiled { labels, policies, .. } = compiled;
+    let mut all =
+        vec![Label::new(What::Host, 0, labels.host.clone()), Label::new(What::Version, 0, crate::VERSION)];
+    all.extend(labels.ports.iter().zip(0..).map(|(port, id)| Label::new(What::Port, id, port.name.clone())));
+    let tenants = || labels.tenants.iter().zip(0..).filter_map(|(name, id)| Some((name.as_ref()?, id)));
+    all.extend(tenants().map(|(name, id)| Label::new(What::Tenant, id, name.clone())));
+    let tunnels = labels.tunnels.iter().zip(0..).filter_map(|(name, id)| Some((name.as_ref()?, id)));
+    all.extend(tunnels.map(|(name, id)| Label::new(What::Tunnel, id, name.clone())));
+    let ids: HashMap<&str, u32> = tenants().map(|(name, id)| (name.as_str(), id)).collect();
+    for (tenant, policy) in fabric.tenants.iter().zip(policies) {
+        // A tenant that this host has nothing of has no number.
+        let Some(id) = ids.get(&*tenant.name).copied() else { continue };
+        for segment in &tenant.segments {
+            all.push(Label::new(What::Segment, segment.vni.value(), segment.name.to_string()).of(id));
+        }
+        let rules = policy.rules.rules.iter().zip(&tenant.policy.rules);
+        all.extend(rules.map(|(rule, of)| Label::new(What::Rule, rule.slot, of.name.to_string()).of(id)));
+        all.push(Label::new(What::Rule, policy.rules.default_slot, DEFAULT).of(id));
+        let group = |index: usize| tenant.groups.get(index).map(|group| group.name.to_string());
+        for (class, groups) in (0..).zip(policy.policy.classes()) {
+            let names: Vec<String> = groups.iter().filter_map(|of| group(of.0 as usize)).collect();
+            all.push(Label::new(What::Class, class, names.join(",")).of(id));
+        }
+    }
+    for (endpoint, id) in labels.endpoints.iter().map(|endpoint| &endpoint.report).zip(0..) {
+        let name = format!("{}/{}", endpoint.tenant, endpoint.name);
+        let of = |ip: &String| Label::new(What::Endpoint, id, format!("{ip} {name}")).of(endpoint.vni);
+        all.extend(endpoint.ips.iter().map(of));
+    }
+    all
+}
