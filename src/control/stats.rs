@@ -13,9 +13,11 @@ use super::sessions::DEFAULT;
 use crate::config::checked::Fabric;
 use crate::shm::{Capacity, Label, Settings, StatsError, StatsFile, What, WorkerStats};
 
-/// The statistics file of a running switch.
+/// The statistics file of a running switch. When it is dropped the file is removed: who has it open reads on until there is
+/// nothing more.
 pub struct Stats {
-    file: StatsFile,
+    /// Taken when it goes on in another.
+    file: Option<StatsFile>,
     path: PathBuf,
 }
 
@@ -46,32 +48,48 @@ impl Stats {
             unix,
         };
         let (file, exports) = StatsFile::create(&path, &settings)?;
-        let mut stats = Self { file, path };
+        let mut stats = Self { file: Some(file), path };
         stats.in_force(fabric, compiled);
         Ok((stats, exports))
     }
 
     /// Whether there is room for all that `compiled` has.
     pub fn fits(&self, compiled: &Compiled) -> bool {
-        self.file.fits(compiled.snapshot.sizes())
+        self.file.as_ref().is_some_and(|file| file.fits(compiled.snapshot.sizes()))
     }
 
     /// Takes up what is in force: how many there are of each, and what they are called.
     pub fn in_force(&mut self, fabric: &Fabric, compiled: &Compiled) {
-        self.file.in_force(compiled.snapshot.epoch, compiled.snapshot.sizes());
-        if let Err(error) = self.file.labels(labels(fabric, compiled)) {
+        let Some(file) = &mut self.file else { return };
+        file.in_force(compiled.snapshot.epoch, compiled.snapshot.sizes());
+        if let Err(error) = file.labels(labels(fabric, compiled)) {
             warn!(file = %self.path.display(), "{error}; the names in it are those of before");
         }
     }
 
     /// Says that the switch lives.
     pub fn show_life(&self, now: Tick) {
-        self.file.heartbeat(now, unix());
+        if let Some(file) = &self.file {
+            file.heartbeat(now, unix());
+        }
     }
 
     /// Says that the switch goes on in another file of the same name.
-    pub fn superseded(self) {
-        self.file.superseded();
+    pub fn superseded(mut self) {
+        if let Some(file) = self.file.take() {
+            file.superseded();
+        }
+    }
+}
+
+impl Drop for Stats {
+    fn drop(&mut self) {
+        // One that goes on in another has left its name to that.
+        if self.file.take().is_some()
+            && let Err(error) = std::fs::remove_file(&self.path)
+        {
+            warn!(file = %self.path.display(), "{error}; remove it");
+        }
     }
 }
 

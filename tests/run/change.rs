@@ -78,7 +78,7 @@ fn endpoints_and_rules_come_and_go_while_traffic_flows() {
         (place.ports(), place.epoch()),
         (["up0", "blue/flood", "blue/web1", "blue/web2"].map(String::from).into(), 2)
     );
-    assert_eq!(place.left(), ["api.sock", "dpdk", "lock", "web1.sock", "web2.sock"]);
+    assert_eq!(place.left(), ["api.sock", "dpdk", "lock", "stats", "web1.sock", "web2.sock"]);
     let before = place.received("blue/flood");
     until("traffic flows on", || place.received("blue/flood") > before + 1_000);
 
@@ -95,7 +95,7 @@ fn endpoints_and_rules_come_and_go_while_traffic_flows() {
     until("traffic flows again", || place.received("blue/flood") > 1_000);
     place.applies(&document(&[], RULES));
     assert_eq!((place.ports(), place.epoch()), (vec!["up0".into(), "blue/web1".into()], 5));
-    assert_eq!(place.left(), ["api.sock", "dpdk", "lock", "web1.sock"]);
+    assert_eq!(place.left(), ["api.sock", "dpdk", "lock", "stats", "web1.sock"]);
     let (_, said) = place.asks("plan", &document(&[], RULES));
     assert_eq!(said, "hv-a: nothing differs from the document in force (epoch 5)\n");
 

@@ -283,7 +283,7 @@ fn a_socket_that_is_served_is_left_alone_and_a_stale_one_replaced() {
 
     // A killed switch leaves its sockets, and the next one takes their place.
     drop(Switch::start(place.run(), &place.path("log")));
-    assert_eq!(place.left(), ["api.sock", "dpdk", "lock", "web1.sock"]);
+    assert_eq!(place.left(), ["api.sock", "dpdk", "lock", "stats", "web1.sock"]);
     let switch = Switch::start(place.run(), &place.path("log"));
     assert_eq!(switch.stop(Signal::TERM).0, Some(0));
     assert_eq!(place.left(), ["lock"]);
