@@ -19,6 +19,7 @@ enum Command {
     Check(cli::check::Args),
     Doctor(cli::doctor::Args),
     Explain(cli::explain::Args),
+    Flows(cli::flows::Args),
     Plan(cli::plan::Args),
     Replay(cli::replay::Args),
     #[cfg(feature = "dpdk")]
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Check(args) => cli::check::run(args),
         Command::Doctor(args) => cli::doctor::run(args),
         Command::Explain(args) => cli::explain::run(args),
+        Command::Flows(args) => cli::flows::run(args),
         Command::Plan(args) => cli::plan::run(args),
         Command::Replay(args) => cli::replay::run(args),
         #[cfg(feature = "dpdk")]

@@ -50,6 +50,15 @@ impl Target {
     pub fn api_socket(&self) -> Result<PathBuf, RuntimeDirError> {
         RuntimeDir::new(self.runtime_dir.as_deref()).api_socket(self.host.as_deref())
     }
+
+    /// Its statistics file.
+    ///
+    /// # Errors
+    ///
+    /// When no switch is named and none or several run.
+    pub fn stats(&self) -> Result<PathBuf, RuntimeDirError> {
+        RuntimeDir::new(self.runtime_dir.as_deref()).stats(self.host.as_deref())
+    }
 }
 
 #[derive(Clone, Debug, Subcommand)]

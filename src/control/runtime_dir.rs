@@ -125,12 +125,26 @@ impl RuntimeDir {
     ///
     /// When no host is named and none or several run.
     pub fn api_socket(&self, host: Option<&str>) -> Result<PathBuf, RuntimeDirError> {
+        Ok(self.the_only(host)?.join(API_SOCKET))
+    }
+
+    /// The statistics file of `host`'s switch; without `host`, of the only one that runs here.
+    ///
+    /// # Errors
+    ///
+    /// When no host is named and none or several run.
+    pub fn stats(&self, host: Option<&str>) -> Result<PathBuf, RuntimeDirError> {
+        Ok(self.the_only(host)?.join(shm::FILE))
+    }
+
+    /// The folder of `host`, or of the only one whose switch runs here.
+    fn the_only(&self, host: Option<&str>) -> Result<PathBuf, RuntimeDirError> {
         if let Some(host) = host {
-            return Ok(self.instance_dir(host)?.join(API_SOCKET));
+            return self.instance_dir(host);
         }
         let hosts = self.live()?;
         match hosts.as_slice() {
-            [only] => Ok(self.instance_dir(only)?.join(API_SOCKET)),
+            [only] => self.instance_dir(only),
             [] => Err(RuntimeDirError::NoneRuns { root: self.root.clone() }),
             _ => Err(RuntimeDirError::SeveralRun { root: self.root.clone(), hosts }),
         }

@@ -4,6 +4,7 @@
 //! it. All counters run since the start of the switch; rates are for the reader of two reports to work out.
 
 mod change;
+mod flow;
 mod ledger;
 mod qos;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use change::{Applied, Change, ChangeKind, Detail, Document, Plan, SessionChange, SessionChanges, Times};
+pub use flow::{FlowEnd, FlowReport};
 pub use qos::{ClassReport, MeterReport, QosLimits, QosReport, QueueReport};
 pub use session::{RuleReport, SessionFilter, SessionReport, Sessions};
 

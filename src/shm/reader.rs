@@ -199,6 +199,12 @@ impl Reader {
         Ok(Some(table))
     }
 
+    /// How often names were written: they are others when this is another number.
+    pub fn generation(&self) -> u64 {
+        let section = self.layout.sections.iter().find(|section| section.kind == Kind::Labels);
+        section.and_then(|section| self.words(section, 0).first()).map_or(0, Load::load)
+    }
+
     /// All names at this moment.
     ///
     /// # Errors

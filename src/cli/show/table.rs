@@ -1,5 +1,6 @@
 //! The tables: plain columns, numbers to the right, no boxes.
 
+mod flows;
 mod qos;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use crate::report::{
     SessionReport, Sessions, TenantReport, Totals, TunnelReport, WorkerReport,
 };
 
+pub(in crate::cli) use flows::{flow_line, flows};
 pub(in crate::cli) use qos::qos;
 
 /// The ports, and below them the `totals` where they are of all ports.

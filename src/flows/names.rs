@@ -1,0 +1,111 @@
+//! The names behind a record's numbers.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use crate::explain::purpose::protocol_name;
+use crate::report::{FlowEnd, FlowReport};
+use crate::shm::record::{Flags, NOT_HERE, Record};
+use crate::shm::{Found, Labels, ReadError, Reader, What};
+
+/// The names of one moment.
+#[derive(Debug)]
+pub struct Names {
+    labels: Labels,
+    /// By VNI and address: `tenant/endpoint`.
+    endpoints: HashMap<(u32, IpAddr), String>,
+    /// By VNI: tenant and segment.
+    segments: HashMap<u32, (u32, String)>,
+    rules: HashMap<u32, String>,
+}
+
+impl Names {
+    /// Those that `reader` gives now.
+    pub fn new(reader: &Reader) -> Result<Self, ReadError> {
+        let labels = reader.labels()?;
+        let endpoints = labels.iter_of(What::Endpoint).filter_map(|(vni, _, text)| {
+            let (address, name) = text.split_once(' ')?;
+            Some(((vni, address.parse().ok()?), name.to_owned()))
+        });
+        let segments =
+            labels.iter_of(What::Segment).map(|(tenant, vni, name)| (vni, (tenant, name.to_owned())));
+        let rules = labels.iter_of(What::Rule).map(|(_, slot, name)| (slot, name.to_owned()));
+        Ok(Self {
+            endpoints: endpoints.collect(),
+            segments: segments.collect(),
+            rules: rules.collect(),
+            labels,
+        })
+    }
+
+    /// Takes up others, if there are.
+    pub fn refresh(&mut self, reader: &Reader) -> Result<(), ReadError> {
+        if reader.generation() != self.labels.generation {
+            *self = Self::new(reader)?;
+        }
+        Ok(())
+    }
+
+    /// A record with its names.
+    pub fn report(&self, reader: &Reader, found: &Found) -> FlowReport {
+        let record = &found.record;
+        let Record { vni, tenant, .. } = *record;
+        let segment = self.segments.get(&vni).map(|(_, name)| name.clone());
+        let tenant_name = self.labels.name(What::Tenant, tenant).map(str::to_owned);
+        let rule = |slot: u32| self.rules.get(&slot).cloned().unwrap_or_else(|| "(removed)".to_owned());
+        FlowReport {
+            event: record.kind.name().to_owned(),
+            end: record.end.name().to_owned(),
+            flow: record.flow,
+            number: record.number,
+            written_unix_ns: reader.unix(record.written),
+            started_unix_ns: reader.unix(record.started),
+            last_unix_ns: reader.unix(record.last),
+            worker: found.worker as u32,
+            tenant: tenant_name.unwrap_or_default(),
+            segment: segment.unwrap_or_default(),
+            vni,
+            protocol: protocol_name(record.protocol),
+            from: FlowEnd {
+                packets: record.initiator_packets,
+                bytes: record.initiator_bytes,
+                tcp_flags: record.initiator_tcp_flags.0,
+                ..self.end(
+                    record,
+                    (record.initiator_ip(), record.initiator_l4),
+                    record.initiator_class,
+                    record.initiator_port,
+                )
+            },
+            to: FlowEnd {
+                packets: record.responder_packets,
+                bytes: record.responder_bytes,
+                tcp_flags: record.responder_tcp_flags.0,
+                ..self.end(
+                    record,
+                    (record.responder_ip(), record.responder_l4),
+                    record.responder_class,
+                    record.responder_port,
+                )
+            },
+            state: record.state.name().to_owned(),
+            ruling: record.ruling.name().to_owned(),
+            rule: rule(record.rule),
+            would_rule: rule(record.would_rule),
+            epoch: record.epoch,
+            picked_up: record.flags.has(Flags::PICKED_UP),
+        }
+    }
+
+    fn end(&self, record: &Record, (address, port): (IpAddr, u16), class: u32, here: u32) -> FlowEnd {
+        let groups = self.labels.of(What::Class, record.tenant, class).unwrap_or_default();
+        FlowEnd {
+            address: address.to_string(),
+            port,
+            endpoint: self.endpoints.get(&(record.vni, address)).cloned(),
+            here: here != NOT_HERE,
+            groups: groups.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+            ..FlowEnd::default()
+        }
+    }
+}
