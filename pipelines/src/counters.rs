@@ -251,8 +251,8 @@ pub struct Counters {
     pub consumed: u64,
     /// What passed as part of a flow: what the flows have counted, all together.
     pub in_flows: Traffic,
-    /// What passed without being of one: ARP, neighbour discovery, errors about flows, and where a tenant has no policy what
-    /// finds no room among the flows.
+    /// What passed, or was answered, without being of one: ARP, neighbour discovery, errors about flows, and where a tenant
+    /// has no policy what finds no room among the flows.
     pub of_no_flow: Traffic,
 }
 

@@ -32,7 +32,10 @@ pub fn answer<F: Frame, S: Sink<F>>(
         reply_to_echo(uplink, frame.data_mut())
     };
     match done {
-        Ok(Answer::Reply) => context.originate(port, frame),
+        Ok(Answer::Reply) => {
+            context.counters.of_no_flow.add(frame.data().len());
+            context.originate(port, frame);
+        }
         Ok(Answer::Nothing) => {
             context.counters.consumed += 1;
             context.sink.discard(frame);

@@ -1,0 +1,195 @@
+//! Records of flows, read from the memory of running switches: each packet is in one, however the flow ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use libtest_mimic::Trial;
+use testbed::{Error, GuestKind, GuestSpec, HostSpec, Lab, LabSpec, PolicySpec, Result, Underlay, wait_for};
+use weft::flows::{Flows, Missed, Told};
+use weft::report::FlowReport;
+use weft::shm::{self, Reader};
+
+use crate::policy::traffic::{Attempt, at, connection, datagrams, exchange, listener, on, pair};
+use crate::{SOON, ping, root, run, settle};
+
+pub fn trials() -> Vec<Trial> {
+    vec![root("flows: records add up to the ports' counters, however flows end", adds_up)]
+}
+
+const WEB: (&str, &str) = ("blue/web", "10.1.0.11");
+/// On the other host.
+const FAR: (&str, &str) = ("blue/far", "10.1.0.12");
+/// On the same host.
+const NEAR: (&str, &str) = ("blue/near", "10.1.0.13");
+const HOSTS: [&str; 2] = ["hv-a", "hv-b"];
+
+fn adds_up() -> Result<()> {
+    let mut lab = Lab::up(spec(&["tcp/5000-5999", "udp/6000-8999", "icmp/8"]))?;
+    let watched = HOSTS.map(|host| Watched::start(&lab, host));
+    let [here, there] = watched;
+    let (here, there) = (here?, there?);
+    for peer in [FAR, NEAR] {
+        ping(lab.guest(WEB.0), peer.1)?;
+        let listener = listener(&lab, peer.0, at(peer.1, 5000))?;
+        for round in 0..100 {
+            exchange(&pair(&lab, WEB.0, at(peer.1, 5000), &listener)?, 20_000, round)?;
+        }
+        // Nobody listens: refused.
+        assert!(connection(&lab, WEB.0, at(peer.1, 5001)).is_err());
+        // Two thousand flows that nobody answers, more than may be open at once.
+        let socket = datagrams(&lab, WEB.0, at(WEB.1, 0))?;
+        for port in 6000..8000 {
+            // What an ICMP error of an earlier one says is told here.
+            let _ = socket.send_to(b"is anybody there?", at(peer.1, port));
+        }
+        // Not allowed.
+        let socket = datagrams(&lab, WEB.0, at(WEB.1, 0))?;
+        for port in 9000..9010 {
+            let _ = socket.send_to(b"let me in", at(peer.1, port));
+        }
+        Attempt::begin(&lab, WEB.0, at(peer.1, 6000))?.assert_unanswered()?;
+    }
+    // A reader that comes and goes, and one that is stopped, change nothing.
+    for host in HOSTS {
+        drop(open(&lab, host)?);
+    }
+    wait_for(SOON, "a flow of each end but those to come", || {
+        let seen = here.ends();
+        Ok(["closed", "reset", "timed-out", "evicted", "denied"]
+            .iter()
+            .all(|end| seen.contains(*end))
+            .then_some(()))
+    })?;
+    lab.apply(&spec(&["tcp/5000-5999", "icmp/8"]))?;
+    wait_for(SOON, "flows to be revoked", || Ok(here.ends().contains("revoked").then_some(())))?;
+    let listener = listener(&lab, FAR.0, at(FAR.1, 5002))?;
+    let open = pair(&lab, WEB.0, at(FAR.1, 5002), &listener)?;
+    exchange(&open, 50_000, 1)?;
+    // What the neighbours of the underlay have to say goes on; flows come to rest.
+    for guest in [WEB, FAR, NEAR] {
+        run(lab.guest(guest.0), "ip link set eth0 arp off")?;
+    }
+
+    let ledgers = settle(&lab)?;
+    drop(open);
+    for (host, watched) in HOSTS.into_iter().zip([here, there]) {
+        let Seen { flows, missed, reader, denied } = watched.finish()?;
+        assert_eq!(missed.lost, 0, "{host}: {missed:?}");
+        let sum = |of: fn(&FlowReport) -> u64| flows.values().map(of).sum::<u64>();
+        let packets = sum(|flow| flow.from.packets + flow.to.packets);
+        let bytes = sum(|flow| flow.from.bytes + flow.to.bytes);
+        assert!(flows.values().all(|flow| flow.event == "end"), "{host}: one has not ended");
+        let worker = |name: &str| counter(&reader, "workers", 0, name);
+        assert_eq!((packets, bytes), (worker("in_flows_packets"), worker("in_flows_bytes")), "{host}");
+        // The same from the other side: what came to the ports, less what was no part of flows.
+        let ledger = &ledgers[host];
+        let refused: u64 = ledger.ports.values().flat_map(|port| port.drops.values()).sum();
+        let came: u64 = ledger.ports.values().map(|port| port.rx).sum();
+        let consumed = ledger.totals["consumed"];
+        assert_eq!(packets + worker("of_no_flow_packets") + refused + consumed, came, "{host}: {ledger:?}");
+        assert_eq!(worker("records_withheld"), 0);
+        println!("{host}: {} flows, {packets} packets, {bytes} bytes, {denied} denied", flows.len());
+        if host == "hv-a" {
+            assert!(flows.len() > 2_000 && denied >= 10, "{} flows, {denied} denied", flows.len());
+            let ends: BTreeSet<&str> = flows.values().map(|flow| flow.end.as_str()).collect();
+            let all = ["closed", "evicted", "reset", "revoked", "stopped", "timed-out"];
+            assert!(all.iter().all(|end| ends.contains(end)), "{ends:?}");
+        }
+    }
+    Ok(())
+}
+
+fn counter(reader: &Reader, section: &str, row: usize, name: &str) -> u64 {
+    let table = reader.counters(section).ok().flatten();
+    table.and_then(|table| table.value(row, name)).unwrap_or_else(|| panic!("no {section}.{name}"))
+}
+
+fn spec(services: &[&str]) -> LabSpec {
+    let guest = |(name, address): (&str, &str), host, group: &str| {
+        GuestSpec::new(name, "front", host, address, GuestKind::Netns).groups(&[group])
+    };
+    let timeouts = "{ icmp: 1s, tcp-time-wait: 1s, tcp-closed: 1s }";
+    LabSpec::new(Underlay::Veth)
+        .host(HostSpec::new("hv-a", "198.51.100.1"))
+        .host(HostSpec::new("hv-b", "198.51.100.2"))
+        .sessions(&format!("{{ timeouts: {timeouts} }}"))
+        .segment("blue", "front", 1001, "10.1.0.0/24")
+        .policy("blue", PolicySpec::deny_all().allow("web-to-db", "web", "db", services))
+        .document("blue", "sessions: { max: 3000, opening: 500 }")
+        .with(guest(WEB, "hv-a", "web"))
+        .with(guest(FAR, "hv-b", "db"))
+        .with(guest(NEAR, "hv-a", "db"))
+}
+
+fn open(lab: &Lab, host: &str) -> Result<Flows> {
+    let path = lab.host(host).socket(shm::FILE);
+    Flows::open(&path, false).map_err(|error| Error::failed(error.to_string(), ""))
+}
+
+/// A reader that follows a switch to its end.
+struct Watched {
+    ends: Arc<std::sync::Mutex<BTreeSet<String>>>,
+    gave_up: Arc<AtomicBool>,
+    work: Option<JoinHandle<Result<Seen>>>,
+}
+
+/// What it has seen.
+struct Seen {
+    /// The last record of each flow.
+    flows: BTreeMap<u64, FlowReport>,
+    /// Records of what was not let begin.
+    denied: u64,
+    missed: Missed,
+    reader: Reader,
+}
+
+impl Watched {
+    fn start(lab: &Lab, host: &str) -> Result<Self> {
+        let mut flows = open(lab, host)?;
+        let ends = Arc::<std::sync::Mutex<BTreeSet<String>>>::default();
+        let gave_up = Arc::new(AtomicBool::new(false));
+        let (seen_ends, is_over) = (ends.clone(), gave_up.clone());
+        let work = thread::spawn(move || {
+            let (mut latest, mut denied) = (BTreeMap::new(), 0);
+            loop {
+                match flows.next().map_err(|error| Error::failed(error.to_string(), ""))? {
+                    Told::Flow(flow) => {
+                        seen_ends.lock().expect("no panic").insert(flow.end.clone());
+                        if flow.end == "denied" {
+                            denied += 1;
+                        } else {
+                            latest.insert(flow.flow, *flow);
+                        }
+                    }
+                    Told::Lost(_) => {}
+                    Told::Nothing if is_over.load(Ordering::Relaxed) => break,
+                    Told::Nothing => thread::sleep(Duration::from_millis(1)),
+                    Told::Ended => break,
+                }
+            }
+            Ok(Seen { flows: latest, denied, missed: flows.missed(), reader: flows.reader().clone() })
+        });
+        Ok(Self { ends, gave_up, work: Some(work) })
+    }
+
+    /// How flows have ended so far.
+    fn ends(&self) -> BTreeSet<String> {
+        self.ends.lock().expect("no panic").clone()
+    }
+
+    /// What it has seen when the switch has ended.
+    fn finish(mut self) -> Result<Seen> {
+        let work = self.work.take().ok_or_else(|| Error::failed("finished twice".to_owned(), ""))?;
+        wait_for(SOON, "a reader to see the end", || Ok(work.is_finished().then_some(())))?;
+        on("reading", work.join().map_err(|_| std::io::Error::other("a panic")))?
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.gave_up.store(true, Ordering::Relaxed);
+    }
+}
