@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use super::lab::Lab;
 use crate::batch::{BURST, Burst};
-use crate::flow::Secret;
+use crate::flow::{FlowRecord, Secret};
 use crate::frame::Frame;
 use crate::ids::{PortId, Tick, WorkerId};
 use crate::plane::Plane;
@@ -135,6 +135,16 @@ struct Belts {
     belts: Vec<Belt>,
     /// Ports that take nothing.
     stuck: Vec<PortId>,
+    told: Option<Told>,
+}
+
+/// Who is told of flows.
+struct Told(Box<dyn FnMut(&FlowRecord)>);
+
+impl core::fmt::Debug for Told {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Told")
+    }
 }
 
 impl Belts {
@@ -152,6 +162,12 @@ impl Sink<FixedFrame> for Belts {
             let belt = self.of(&frame);
             belt.sent += 1;
             belt.put_back(frame);
+        }
+    }
+
+    fn flow(&mut self, record: &FlowRecord) {
+        if let Some(Told(told)) = &mut self.told {
+            told(record);
         }
     }
 
@@ -208,6 +224,16 @@ impl Treadmill {
     /// Lets `port` take nothing from now on: its guest does not empty its ring.
     pub fn stick(&mut self, port: PortId) {
         self.belts.stuck.push(port);
+    }
+
+    /// Tells `told` of flows from now on.
+    pub fn tell(&mut self, told: impl FnMut(&FlowRecord) + 'static) {
+        self.belts.told = Some(Told(Box::new(told)));
+    }
+
+    /// What time it is.
+    pub const fn now(&self) -> Tick {
+        self.now
     }
 
     /// Takes one burst of the first belt all the way. Returns how many packets it had.

@@ -7,7 +7,11 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use libtest_mimic::Trial;
-use testbed::{Error, GuestKind, GuestSpec, HostSpec, Lab, LabSpec, PolicySpec, Result, Underlay, wait_for};
+use rustix::process::Signal;
+use testbed::scope::{Exit, Process, Spawn};
+use testbed::{
+    Error, GuestKind, GuestSpec, HostSpec, Lab, LabSpec, PolicySpec, Result, Underlay, host, wait_for,
+};
 use weft::flows::{Flows, Missed, Told};
 use weft::report::FlowReport;
 use weft::shm::{self, Reader};
@@ -31,6 +35,7 @@ fn adds_up() -> Result<()> {
     let watched = HOSTS.map(|host| Watched::start(&lab, host));
     let [here, there] = watched;
     let (here, there) = (here?, there?);
+    let stopped = Stopped::start(&lab)?;
     for peer in [FAR, NEAR] {
         ping(lab.guest(WEB.0), peer.1)?;
         let listener = listener(&lab, peer.0, at(peer.1, 5000))?;
@@ -52,10 +57,11 @@ fn adds_up() -> Result<()> {
         }
         Attempt::begin(&lab, WEB.0, at(peer.1, 6000))?.assert_unanswered()?;
     }
-    // A reader that comes and goes, and one that is stopped, change nothing.
+    // Readers that come and go change nothing.
     for host in HOSTS {
         drop(open(&lab, host)?);
     }
+    others_read(&lab)?;
     wait_for(SOON, "a flow of each end but those to come", || {
         let seen = here.ends();
         Ok(["closed", "reset", "timed-out", "evicted", "denied"]
@@ -75,6 +81,7 @@ fn adds_up() -> Result<()> {
 
     let ledgers = settle(&lab)?;
     drop(open);
+    stopped.reads_on()?;
     for (host, watched) in HOSTS.into_iter().zip([here, there]) {
         let Seen { flows, missed, reader, denied } = watched.finish()?;
         assert_eq!(missed.lost, 0, "{host}: {missed:?}");
@@ -100,6 +107,52 @@ fn adds_up() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Programs in other languages read what a running switch has.
+fn others_read(lab: &Lab) -> Result<()> {
+    const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/stats");
+    const HEADER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../src/shm");
+    let program = lab.dir().join("flows");
+    let made = Spawn::new("cc").args(["-std=c11", "-O1", "-I", HEADER, "-o"]).arg(&program);
+    made.arg(format!("{EXAMPLES}/flows.c")).run(SOON)?.success("compiling the example in C")?;
+    let stats = lab.host("hv-a").socket(shm::FILE);
+    let in_c = Spawn::new(&program).arg(&stats).run(SOON)?.success("the example in C")?;
+    let in_python = Spawn::new("python3").arg(format!("{EXAMPLES}/flows.py")).arg(&stats).run(SOON)?;
+    let in_python = in_python.success("the example in Python")?;
+    for said in [in_c, in_python] {
+        assert!(said.contains("port blue/web rx "), "{said}");
+        assert!(said.contains(" 10.1.0.11:") && said.contains(" by web-to-db, "), "{said}");
+        assert!(said.contains("worker 0: "), "{said}");
+    }
+    Ok(())
+}
+
+/// `weft flows --follow`, stopped before anything happens and let go on when the switch has ended.
+struct Stopped(Process);
+
+impl Stopped {
+    fn start(lab: &Lab) -> Result<Self> {
+        let dir = lab.dir().path().display().to_string();
+        let arguments = ["flows", "--follow", "--json", "--all", "--host", "hv-a", "--runtime-dir", &dir];
+        let process =
+            Spawn::new(host::binary()?).args(arguments).named("stopped-flows").start_in(lab.dir())?;
+        // It has the file open when it has printed something.
+        ping(lab.guest(WEB.0), NEAR.1)?;
+        process.wait_for_log("\"start\"", SOON)?;
+        process.signal(Signal::STOP);
+        Ok(Self(process))
+    }
+
+    /// What it missed meanwhile it still finds, and ends with the switch.
+    fn reads_on(&self) -> Result<()> {
+        self.0.signal(Signal::CONT);
+        let exit = self.0.wait(SOON)?;
+        let log = self.0.log();
+        assert!(exit == Exit::Code(0) && log.contains("the switch has ended"), "{exit}");
+        assert!(log.contains("\"stopped\"") && log.contains("\"evicted\""));
+        Ok(())
+    }
 }
 
 fn counter(reader: &Reader, section: &str, row: usize, name: &str) -> u64 {
