@@ -70,22 +70,34 @@ impl Names {
                 packets: record.initiator_packets,
                 bytes: record.initiator_bytes,
                 tcp_flags: record.initiator_tcp_flags.0,
+                connect_ns: known(record.initiator_connect),
+                rtt_ns: known(record.initiator_rtt.into()),
+                rtt_least_ns: known(record.initiator_rtt_least.into()),
+                retransmitted: record.initiator_retransmitted.into(),
+                zero_windows: record.initiator_zero_windows.into(),
+                resets: record.initiator_resets.into(),
                 ..self.end(
                     record,
-                    (record.initiator_ip(), record.initiator_l4),
+                    record.initiator_ip(),
+                    (record.initiator_l4, record.initiator_port),
                     record.initiator_class,
-                    record.initiator_port,
                 )
             },
             to: FlowEnd {
                 packets: record.responder_packets,
                 bytes: record.responder_bytes,
                 tcp_flags: record.responder_tcp_flags.0,
+                connect_ns: known(record.responder_connect),
+                rtt_ns: known(record.responder_rtt.into()),
+                rtt_least_ns: known(record.responder_rtt_least.into()),
+                retransmitted: record.responder_retransmitted.into(),
+                zero_windows: record.responder_zero_windows.into(),
+                resets: record.responder_resets.into(),
                 ..self.end(
                     record,
-                    (record.responder_ip(), record.responder_l4),
+                    record.responder_ip(),
+                    (record.responder_l4, record.responder_port),
                     record.responder_class,
-                    record.responder_port,
                 )
             },
             state: record.state.name().to_owned(),
@@ -94,10 +106,12 @@ impl Names {
             would_rule: rule(record.would_rule),
             epoch: record.epoch,
             picked_up: record.flags.has(Flags::PICKED_UP),
+            connect: record.connect.name().to_owned(),
+            first_response_ns: known(record.first_response),
         }
     }
 
-    fn end(&self, record: &Record, (address, port): (IpAddr, u16), class: u32, here: u32) -> FlowEnd {
+    fn end(&self, record: &Record, address: IpAddr, (port, here): (u16, u32), class: u32) -> FlowEnd {
         let groups = self.labels.of(What::Class, record.tenant, class).unwrap_or_default();
         FlowEnd {
             address: address.to_string(),
@@ -108,4 +122,9 @@ impl Names {
             ..FlowEnd::default()
         }
     }
+}
+
+/// What is not 0.
+fn known(nanos: u64) -> Option<u64> {
+    (nanos != 0).then_some(nanos)
 }

@@ -47,6 +47,10 @@ pub struct FlowReport {
     pub epoch: u32,
     /// TCP that was first seen in mid-stream: what came before is not counted.
     pub picked_up: bool,
+    /// What came of the attempt to connect: `waiting`, `accepted`, `refused`, `timed-out`, `denied`; `unseen` where there is no such.
+    pub connect: String,
+    /// From the initiator's first data to the responder's first.
+    pub first_response_ns: Option<u64>,
 }
 
 /// An end of a flow.
@@ -68,4 +72,16 @@ pub struct FlowEnd {
     pub bytes: u64,
     /// The flags of TCP that it sent, all together.
     pub tcp_flags: u8,
+    /// Its part of the time to connect: the way from here to it and back, and its own time.
+    pub connect_ns: Option<u64>,
+    /// The round trip between here and it, smoothed.
+    pub rtt_ns: Option<u64>,
+    /// The shortest one.
+    pub rtt_least_ns: Option<u64>,
+    /// TCP segments that it sent again.
+    pub retransmitted: u64,
+    /// Times that its window closed.
+    pub zero_windows: u64,
+    /// TCP resets that it sent.
+    pub resets: u64,
 }

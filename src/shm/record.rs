@@ -1,4 +1,4 @@
-//! A flow's record: what there is to say of one session, in three cache lines.
+//! A flow's record: what there is to say of one session, in four cache lines.
 //!
 //! All that is counted is counted since the session began, so a record that was lost costs freshness and no totals. The
 //! initiator is who opened the session. Where it has an identity besides its address (an ICMP query), that stands in
@@ -14,8 +14,8 @@ use weft_pipelines::Tick;
 use super::field::{Merge, REVERSE, Spec, Type, Unit, codes, shift};
 
 /// Words of a record, without the sequence of its slot.
-pub const PAYLOAD: usize = 23;
-/// Bytes of a slot: three cache lines.
+pub const PAYLOAD: usize = 31;
+/// Bytes of a slot: four cache lines.
 pub const SLOT: usize = (PAYLOAD + 1) * 8;
 /// That of an end which is not a port of this host.
 pub const NOT_HERE: u32 = u32::MAX;
@@ -69,6 +69,24 @@ codes! {
         Denied = 2 "denied",
         /// It is allowed, and would be denied if the rules under audit counted.
         WouldDeny = 3 "would-deny",
+    }
+}
+
+codes! {
+    /// What came of an attempt to connect.
+    Connect {
+        /// It has not been answered so far.
+        Waiting = 1 "waiting",
+        /// It was accepted.
+        Accepted = 2 "accepted",
+        /// It was refused by a reset.
+        Refused = 3 "refused",
+        /// Nobody answered.
+        TimedOut = 4 "timed-out",
+        /// Policy denied it.
+        Denied = 5 "denied",
+        /// Nobody saw: taken up in mid-stream, or of a protocol that does not connect.
+        Unseen = 6 "unseen",
     }
 }
 
@@ -204,6 +222,7 @@ values! {
     Kind, 1, Code, names!(Kind), Kind::code, Kind::from_code;
     End, 1, Code, names!(End), End::code, End::from_code;
     Ruling, 1, Code, names!(Ruling), Ruling::code, Ruling::from_code;
+    Connect, 1, Code, names!(Connect), Connect::code, Connect::from_code;
     State, 1, Code, names!(State), State::code, State::from_code;
 }
 
@@ -306,6 +325,20 @@ record! {
     154 initiator_tcp_flags: TcpFlags, Bare, 6, "TCP flags that the initiator sent, all together.";
     155 responder_tcp_flags: TcpFlags, Bare, 6 reverse REVERSE, "TCP flags that the responder sent, all together.";
     156 state: State, Bare, 0, "The session's state.";
+    157 connect: Connect, Bare, 0, "What came of the attempt to connect.";
+    158 initiator_resets: u8, Packets, 0, "TCP resets from the initiator; 255: that or more.";
+    159 responder_resets: u8, Packets, 0, "TCP resets from the responder; 255: that or more.";
+    160 initiator_connect: u64, Nanoseconds, 0, "From the answer to the initiator's first packet to its next: the way to the initiator and back; 0: not known.";
+    168 responder_connect: u64, Nanoseconds, 0, "From the initiator's first packet to the answer: the way to the responder and back; 0: not known.";
+    176 first_response: u64, Nanoseconds, 0, "From the initiator's first data to the responder's first; 0: not known.";
+    184 initiator_rtt: u32, Nanoseconds, 0, "The round trip between here and the initiator, smoothed (RFC 6298); 4294967295: that or more; 0: not known.";
+    188 initiator_rtt_least: u32, Nanoseconds, 0, "The shortest one.";
+    192 responder_rtt: u32, Nanoseconds, 0, "The round trip between here and the responder, smoothed (RFC 6298); 4294967295: that or more; 0: not known.";
+    196 responder_rtt_least: u32, Nanoseconds, 0, "The shortest one.";
+    200 initiator_retransmitted: u32, Packets, 0, "TCP segments that the initiator sent again.";
+    204 responder_retransmitted: u32, Packets, 0, "TCP segments that the responder sent again.";
+    208 initiator_zero_windows: u16, Events, 0, "Times that the initiator's window closed.";
+    210 responder_zero_windows: u16, Events, 0, "Times that the responder's window closed.";
 }
 
 impl Default for Record {

@@ -14,7 +14,7 @@
 #define WEFT_STATS_BYTE_ORDER UINT64_C(0x0102030405060708)
 #define WEFT_STATS_MAJOR 1
 #define WEFT_STATS_MINOR 0
-#define WEFT_STATS_HASH UINT64_C(0x375cc536393c45ea)
+#define WEFT_STATS_HASH UINT64_C(0x028897b20b145b8d)
 #define WEFT_NOT_HERE UINT32_MAX /* of a port: not of this host */
 #define WEFT_ANY UINT32_MAX /* of a label: whatever its parent */
 
@@ -191,6 +191,16 @@ enum weft_state_code {
 	WEFT_STATE_CLOSING = 11,
 	WEFT_STATE_TIME_WAIT = 12,
 	WEFT_STATE_CLOSED = 13,
+};
+
+enum weft_connect_code {
+	WEFT_CONNECT_UNKNOWN = 0,
+	WEFT_CONNECT_WAITING = 1,
+	WEFT_CONNECT_ACCEPTED = 2,
+	WEFT_CONNECT_REFUSED = 3,
+	WEFT_CONNECT_TIMED_OUT = 4,
+	WEFT_CONNECT_DENIED = 5,
+	WEFT_CONNECT_UNSEEN = 6,
 };
 
 enum weft_section_code {
@@ -416,7 +426,21 @@ struct weft_record {
 	uint8_t initiator_tcp_flags; /* TCP flags that the initiator sent, all together. */
 	uint8_t responder_tcp_flags; /* TCP flags that the responder sent, all together. */
 	uint8_t state; /* The session's state. */
-	uint8_t reserved_157[35];
+	uint8_t connect; /* What came of the attempt to connect. */
+	uint8_t initiator_resets; /* TCP resets from the initiator; 255: that or more. */
+	uint8_t responder_resets; /* TCP resets from the responder; 255: that or more. */
+	uint64_t initiator_connect; /* From the answer to the initiator's first packet to its next: the way to the initiator and back; 0: not known. */
+	uint64_t responder_connect; /* From the initiator's first packet to the answer: the way to the responder and back; 0: not known. */
+	uint64_t first_response; /* From the initiator's first data to the responder's first; 0: not known. */
+	uint32_t initiator_rtt; /* The round trip between here and the initiator, smoothed (RFC 6298); 4294967295: that or more; 0: not known. */
+	uint32_t initiator_rtt_least; /* The shortest one. */
+	uint32_t responder_rtt; /* The round trip between here and the responder, smoothed (RFC 6298); 4294967295: that or more; 0: not known. */
+	uint32_t responder_rtt_least; /* The shortest one. */
+	uint32_t initiator_retransmitted; /* TCP segments that the initiator sent again. */
+	uint32_t responder_retransmitted; /* TCP segments that the responder sent again. */
+	uint16_t initiator_zero_windows; /* Times that the initiator's window closed. */
+	uint16_t responder_zero_windows; /* Times that the responder's window closed. */
+	uint8_t reserved_212[44];
 };
 _Static_assert(offsetof(struct weft_record, flow) == 8, "record.flow");
 _Static_assert(offsetof(struct weft_record, started) == 16, "record.started");
@@ -449,7 +473,21 @@ _Static_assert(offsetof(struct weft_record, flags) == 153, "record.flags");
 _Static_assert(offsetof(struct weft_record, initiator_tcp_flags) == 154, "record.initiator_tcp_flags");
 _Static_assert(offsetof(struct weft_record, responder_tcp_flags) == 155, "record.responder_tcp_flags");
 _Static_assert(offsetof(struct weft_record, state) == 156, "record.state");
-_Static_assert(sizeof(struct weft_record) == 192, "record");
+_Static_assert(offsetof(struct weft_record, connect) == 157, "record.connect");
+_Static_assert(offsetof(struct weft_record, initiator_resets) == 158, "record.initiator_resets");
+_Static_assert(offsetof(struct weft_record, responder_resets) == 159, "record.responder_resets");
+_Static_assert(offsetof(struct weft_record, initiator_connect) == 160, "record.initiator_connect");
+_Static_assert(offsetof(struct weft_record, responder_connect) == 168, "record.responder_connect");
+_Static_assert(offsetof(struct weft_record, first_response) == 176, "record.first_response");
+_Static_assert(offsetof(struct weft_record, initiator_rtt) == 184, "record.initiator_rtt");
+_Static_assert(offsetof(struct weft_record, initiator_rtt_least) == 188, "record.initiator_rtt_least");
+_Static_assert(offsetof(struct weft_record, responder_rtt) == 192, "record.responder_rtt");
+_Static_assert(offsetof(struct weft_record, responder_rtt_least) == 196, "record.responder_rtt_least");
+_Static_assert(offsetof(struct weft_record, initiator_retransmitted) == 200, "record.initiator_retransmitted");
+_Static_assert(offsetof(struct weft_record, responder_retransmitted) == 204, "record.responder_retransmitted");
+_Static_assert(offsetof(struct weft_record, initiator_zero_windows) == 208, "record.initiator_zero_windows");
+_Static_assert(offsetof(struct weft_record, responder_zero_windows) == 210, "record.responder_zero_windows");
+_Static_assert(sizeof(struct weft_record) == 256, "record");
 
 /* A label is this, and its text in UTF-8, filled up with zeros to a multiple of 8 bytes. */
 struct weft_label {

@@ -2,7 +2,7 @@
 //! time.
 
 use weft_pipelines::counters::Sizes;
-use weft_pipelines::flow::{End, Event, FlowRecord};
+use weft_pipelines::flow::{Connect, End, Event, FlowRecord};
 use weft_pipelines::qos::Bucket;
 use weft_pipelines::{Counters, PortId, Tick, WorkerId};
 
@@ -107,7 +107,7 @@ fn record_of(flow: &FlowRecord, worker: WorkerId) -> Record {
     ] {
         flags = if is_so { flags.with(flag) } else { flags };
     }
-    let [there, back] = flow.traffic;
+    let ([there, back], quality) = (flow.traffic, &flow.quality);
     Record {
         flow: u64::from(worker.0) << 48 | u64::from(is_v6) << 47 | flow.serial,
         started: flow.started,
@@ -149,6 +149,27 @@ fn record_of(flow: &FlowRecord, worker: WorkerId) -> Record {
         initiator_tcp_flags: TcpFlags(flow.tcp_flags[0]),
         responder_tcp_flags: TcpFlags(flow.tcp_flags[1]),
         state: flow.state.into(),
+        connect: match (flow.connect, end) {
+            (_, record::End::Denied) => record::Connect::Denied,
+            (Connect::Waiting, record::End::TimedOut | record::End::Evicted) => record::Connect::TimedOut,
+            (Connect::Waiting, _) => record::Connect::Waiting,
+            (Connect::Accepted, _) => record::Connect::Accepted,
+            (Connect::Refused, _) => record::Connect::Refused,
+            (Connect::Unseen, _) => record::Connect::Unseen,
+        },
+        initiator_resets: quality.resets[0],
+        responder_resets: quality.resets[1],
+        initiator_connect: flow.connected[0],
+        responder_connect: flow.connected[1],
+        first_response: flow.first_response,
+        initiator_rtt: quality.round_trip[0],
+        initiator_rtt_least: quality.shortest[0],
+        responder_rtt: quality.round_trip[1],
+        responder_rtt_least: quality.shortest[1],
+        initiator_retransmitted: quality.retransmitted[0],
+        responder_retransmitted: quality.retransmitted[1],
+        initiator_zero_windows: quality.zero_windows[0],
+        responder_zero_windows: quality.zero_windows[1],
     }
 }
 

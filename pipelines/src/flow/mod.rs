@@ -17,7 +17,7 @@ pub mod tcp;
 pub use fragments::Fragments;
 pub use hash::{Hash, Secret};
 pub use key::{Key, Key4, Key6, Toward};
-pub use notes::{End, Event, Notes};
+pub use notes::{Connect, End, Event, Notes};
 pub use record::FlowRecord;
 pub use session::{Flags, Opening, Session};
 pub use sessions::{Family, Sessions};

@@ -2,9 +2,10 @@
 
 use core::net::IpAddr;
 
-use super::notes::Event;
+use super::notes::{Connect, Event};
 use super::session::Flags;
 use super::state::State;
+use super::tcp::Quality;
 use crate::counters::Traffic;
 use crate::ids::{PortId, TenantId, Tick};
 use crate::wire::Vni;
@@ -44,6 +45,14 @@ pub struct FlowRecord {
     pub traffic: [Traffic; 2],
     /// The flags of TCP that they sent.
     pub tcp_flags: [u8; 2],
+    /// What came of the attempt to connect.
+    pub connect: Connect,
+    /// Nanoseconds that each side took of the time to connect; 0: not known.
+    pub connected: [u64; 2],
+    /// From the initiator's first data to the responder's first, in nanoseconds; 0: not known.
+    pub first_response: u64,
+    /// How well TCP does.
+    pub quality: Quality,
     /// Its state.
     pub state: State,
     /// Yes or no about it.

@@ -8,7 +8,6 @@ use super::state::{State, Timeouts};
 use super::tcp::Windows;
 use crate::counters::Traffic;
 use crate::ids::{PortId, Tick};
-use crate::wire::tcp::flag;
 
 /// A session, two cache lines for either family.
 ///
@@ -58,8 +57,6 @@ impl Flags {
     pub const WOULD_DENY: Self = Self(1 << 2);
     /// A record of it is to be written.
     pub const LOG: Self = Self(1 << 3);
-    /// PSH is noted of the initiator; of the responder one bit higher.
-    const PUSHED: u8 = 1 << 4;
 
     /// Those of a session whose first packet goes this way.
     pub const fn of_first(toward: Toward) -> Self {
@@ -146,16 +143,6 @@ impl<K: Key> Session<K> {
     /// What `side` sent.
     pub const fn traffic(&self, side: Side) -> &Traffic {
         &self.traffic[side.index()]
-    }
-
-    /// Whether TCP's `flags` are to be noted, which `side` sent: most are, as all that are usual have been seen.
-    #[inline]
-    pub const fn notes_flags(&mut self, side: Side, flags: u8) -> bool {
-        const USUAL: u8 = flag::ACK | flag::PSH;
-        let pushed = if flags & flag::PSH == 0 { 0 } else { Flags::PUSHED << side.index() };
-        let is_new = flags & !USUAL != 0 || pushed & !self.flags.0 != 0;
-        self.flags.0 |= pushed;
-        is_new
     }
 
     /// When it was opened, to 4.2 ms: at that moment or before.

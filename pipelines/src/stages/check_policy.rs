@@ -189,7 +189,7 @@ fn quick<K: Family>(
     (frame, headers): (&[u8], &Headers),
 ) -> Passed {
     let is_due = table.is_due(slot, now);
-    let session = table.session_mut(slot);
+    let (session, notes) = table.noted_mut(slot);
     let settings = &snapshot.sessions;
     if session.key() != key
         || session.epoch != snapshot.epoch.0 as u32
@@ -202,10 +202,12 @@ fn quick<K: Family>(
     if headers.protocol == protocol::TCP {
         let Some(segment) = segment(frame, headers) else { return Passed::Not };
         let before = session.state;
+        let glance = session.tcp.glance(before, side, &segment);
         let step = session.tcp.step(before, side, &segment);
         match step.verdict {
             tcp::Verdict::InWindow => session.state = step.state,
             tcp::Verdict::Inert => {
+                notes.see(glance, side, &segment, now);
                 session.traffic[side.index()].add(frame.len());
                 return Passed::Simply;
             }
@@ -214,10 +216,9 @@ fn quick<K: Family>(
         }
         session.last = now;
         session.traffic[side.index()].add(frame.len());
-        if session.notes_flags(side, segment.flags) {
-            table.note_flags(slot, side, segment.flags);
-        }
+        notes.see(glance, side, &segment, now);
         if step.state != before {
+            notes.changed((before, step.state), side, now);
             table.changed(slot, before, &settings.timeouts);
             return if step.state.is_over() { Passed::Due } else { passed };
         }
@@ -388,7 +389,7 @@ fn known<K: Family, F: Frame, S: Sink<F>>(
     }
     let table = K::table_mut(context.sessions);
     let is_due = table.is_due(slot, now);
-    let session = table.session_mut(slot);
+    let (session, notes) = table.noted_mut(slot);
     if about.part == Part::About {
         return Ok(Some(slot));
     }
@@ -396,10 +397,12 @@ fn known<K: Family, F: Frame, S: Sink<F>>(
     let before = session.state;
     if about.headers.protocol == protocol::TCP {
         let segment = segment(about.frame, about.headers).ok_or(Reason::MalformedTcp)?;
+        let glance = session.tcp.glance(before, side, &segment);
         let step = session.tcp.step(before, side, &segment);
         match step.verdict {
             tcp::Verdict::InWindow => session.state = step.state,
             tcp::Verdict::Inert => {
+                notes.see(glance, side, &segment, now);
                 session.traffic[side.index()].add(about.frame.len());
                 return Ok(Some(slot));
             }
@@ -416,8 +419,9 @@ fn known<K: Family, F: Frame, S: Sink<F>>(
                 return Ok(None);
             }
         }
-        if session.notes_flags(side, segment.flags) {
-            table.note_flags(slot, side, segment.flags);
+        notes.see(glance, side, &segment, now);
+        if before != session.state {
+            notes.changed((before, session.state), side, now);
         }
     } else if side == Side::Responder {
         session.state = before.replied();
@@ -549,7 +553,7 @@ fn open<K: Family, F: Frame, S: Sink<F>>(
     let side = if turned { Side::Responder } else { Side::Initiator };
     session.traffic[side.index()].add(about.frame.len());
     if let Some(segment) = segment {
-        table.note_flags(slot, side, segment.flags);
+        table.noted_mut(slot).1.begin(state, side, &segment, now);
     }
     tell_again::<K, F, S>(context, slot, Event::Started);
     allowed(context, policy, &decided);

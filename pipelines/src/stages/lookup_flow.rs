@@ -10,6 +10,7 @@ use crate::snapshot::Snapshot;
 use crate::stages::forward::Destination;
 use crate::stages::identify::{Identity, Part, identify};
 use crate::wire::Vni;
+use crate::wire::ipv4::protocol;
 
 /// Lanes of a batch: the flow of each packet. Defined where the part is not `None`, `Later` or `Astray`.
 #[derive(Debug)]
@@ -48,7 +49,7 @@ pub fn lookup_flow<F: Frame>(
     sessions: &Sessions,
     here: impl Fn(Destination) -> bool,
 ) {
-    let (mut v4, mut v6) = (0u32, 0u32);
+    let (mut v4, mut v6, mut tcp) = (0u32, 0u32, 0u32);
     let mut segment = SegmentId::NONE;
     let mut vni = Vni::LOWEST;
     for i in batch.passing() {
@@ -61,6 +62,7 @@ pub fn lookup_flow<F: Frame>(
             vni = snapshot.segment(segment).vni;
         }
         let (frame, headers, flows) = batch.frame_and_flows(i);
+        tcp |= u32::from(headers.protocol == protocol::TCP) << i;
         match identify(frame.data(), headers, vni) {
             Identity::V4(key, toward, part) => {
                 (flows.keys4[i], flows.towards[i], flows.parts[i]) = (key, toward, part);
@@ -80,8 +82,14 @@ pub fn lookup_flow<F: Frame>(
     let Flows { hashes, candidates, .. } = &mut batch.flows;
     for i in Passing::of(v4) {
         candidates[i] = sessions.v4.candidate(hashes[i]);
+        if let Some(slot) = candidates[i].filter(|_| tcp & 1 << i != 0) {
+            sessions.v4.prefetch_notes(slot);
+        }
     }
     for i in Passing::of(v6) {
         candidates[i] = sessions.v6.candidate(hashes[i]);
+        if let Some(slot) = candidates[i].filter(|_| tcp & 1 << i != 0) {
+            sessions.v6.prefetch_notes(slot);
+        }
     }
 }

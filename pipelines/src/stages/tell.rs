@@ -3,9 +3,10 @@
 use core::net::IpAddr;
 
 use crate::counters::Traffic;
-use crate::flow::notes::{End, Event, Notes};
+use crate::flow::notes::{Connect, End, Event, Notes};
 use crate::flow::record::FlowRecord;
 use crate::flow::sessions::Family;
+use crate::flow::tcp::Quality;
 use crate::flow::{Flags, Key4, Key6, Session, Sessions, Side, State, Toward};
 use crate::frame::Frame;
 use crate::ids::{PortId, Tick};
@@ -45,6 +46,10 @@ pub fn tell<K: Family, F: Frame, S: Sink<F>>(
         responder,
         traffic: [*session.traffic(Side::Initiator), *session.traffic(Side::Responder)],
         tcp_flags: notes.tcp_flags,
+        connect: notes.connect,
+        connected: notes.connected,
+        first_response: notes.first_response,
+        quality: notes.quality,
         state: session.state,
         flags: session.flags,
         epoch: session.epoch,
@@ -128,6 +133,10 @@ pub fn tell_denied<F: Frame, S: Sink<F>>(
         responder: (question.to, question.port),
         traffic: [sent, Traffic::default()],
         tcp_flags: [0; 2],
+        connect: Connect::Unseen,
+        connected: [0; 2],
+        first_response: 0,
+        quality: Quality::default(),
         state: State::first_of(question.protocol),
         flags: would_deny(decision.would == Action::Deny),
         epoch: snapshot.epoch.0 as u32,

@@ -145,7 +145,7 @@ fn python_reads_the_same() {
     assert_eq!(output(Command::new("python3").arg(&program).arg(&path)), printed(&path));
     let tables = output(Command::new("python3").args([&program, "--tables"]).arg(&path));
     assert!(
-        tables.contains("records: 2 x 8 rows of 192 bytes\n") && tables.contains(" 148 kind 1 x 1\n"),
+        tables.contains("records: 2 x 8 rows of 256 bytes\n") && tables.contains(" 148 kind 1 x 1\n"),
         "{tables}"
     );
     std::fs::write(&path, [0; 5000]).unwrap();

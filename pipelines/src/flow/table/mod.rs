@@ -33,7 +33,6 @@ use super::key::Key;
 use super::notes::{self, Notes};
 use super::session::{Opening, Session};
 use super::settings::Limits;
-use super::side::Side;
 use super::state::{State, Timeouts};
 use crate::ids::{PortId, Tick};
 
@@ -175,10 +174,12 @@ impl<K: Key> Table<K> {
         (&mut self.sessions[slot.index()], &mut self.notes[slot.index()])
     }
 
-    /// Notes TCP's flags that `side` of the session at `slot` sent.
-    #[inline(never)]
-    pub fn note_flags(&mut self, slot: Slot, side: Side, flags: u8) {
-        self.notes[slot.index()].tcp_flags[side.index()] |= flags;
+    /// Asks for the line of the notes that TCP's packets touch.
+    #[inline]
+    pub fn prefetch_notes(&self, slot: Slot) {
+        if let Some(notes) = self.notes.get(slot.index()) {
+            weft_prefetch::read(notes);
+        }
     }
 
     /// Whether the session at `slot`, which has a packet now, is to be told of again.

@@ -40,11 +40,13 @@ mod blind;
 mod cases;
 #[cfg(test)]
 mod model;
+mod quality;
 mod segment;
 mod windows;
 
 use super::{Side, State};
 use crate::wire::tcp::flag::{ACK, FIN, RST, SYN};
+pub use quality::{Acks, Glance, Quality, Sends};
 pub use segment::{MAX_SCALE, Segment};
 use windows::Place;
 pub use windows::Windows;
@@ -110,6 +112,21 @@ pub fn open(segment: &Segment, pick_up: bool) -> Result<(Windows, State), Invali
 }
 
 impl Windows {
+    /// What a segment from `side` of a connection in `state` brings, which is taken then.
+    #[inline]
+    pub fn glance(&self, state: State, side: Side, segment: &Segment) -> Glance {
+        let sends = if segment.end() == segment.seq {
+            Sends::Nothing
+        } else if state == State::TcpSynSent && side == Side::Responder {
+            // Nothing is known of it so far.
+            Sends::New
+        } else {
+            self.sends(side, segment)
+        };
+        let acks = if segment.has(ACK) { self.acks(side, segment) } else { Acks::Nothing };
+        Glance { sends, acks }
+    }
+
     /// Takes a segment from `side` of a connection in `state`, one of the TCP states.
     pub fn step(&mut self, state: State, side: Side, segment: &Segment) -> Step {
         let taken = match segment.flags & KIND {

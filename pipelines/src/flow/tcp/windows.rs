@@ -1,5 +1,6 @@
 //! What is kept of a connection's windows, and whether a segment fits them.
 
+use super::quality::{Acks, Sends};
 use super::segment::{MAX_SCALE, Segment};
 use crate::flow::{Side, State};
 use crate::wire::tcp::flag::{ACK, FIN, SYN};
@@ -350,5 +351,30 @@ impl Windows {
             && segment.has(ACK)
             && self.ignored == tag(segment.ack)
             && self.place(side, segment) == Place::Outside
+    }
+
+    /// What `segment` from `side`, which takes numbers, brings.
+    #[inline]
+    pub(super) const fn sends(&self, side: Side, segment: &Segment) -> Sends {
+        let mine = self.half(side);
+        if distance(mine.end, segment.end()) > 0 {
+            Sends::New
+        } else if segment.len <= 1 && !segment.has(SYN | FIN) && distance(segment.end(), mine.acked) >= 0 {
+            // It asks whether the other is still there.
+            Sends::Nothing
+        } else {
+            Sends::Again
+        }
+    }
+
+    /// What the acknowledgement of `segment` from `side` says.
+    #[inline]
+    pub(super) const fn acks(&self, side: Side, segment: &Segment) -> Acks {
+        let theirs = self.half(side.other());
+        match distance(theirs.acked, segment.ack) {
+            1.. => Acks::New,
+            0 if segment.len == 0 && !segment.has(SYN | FIN) && theirs.end != theirs.acked => Acks::Same,
+            _ => Acks::Nothing,
+        }
     }
 }
