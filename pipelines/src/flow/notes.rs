@@ -3,19 +3,15 @@
 use super::session::Session;
 use super::side::Side;
 use super::state::State;
-use super::tcp::{Acks, Glance, Quality, Segment, Sends};
+use super::tcp::{Glance, Quality, Segment, Sends, Talk, nanos, stamp};
 use crate::ids::Tick;
 
-/// The notes of a session: a cache line that TCP's packets touch, and one for who tells of it.
+/// The notes of a session: a cache line that TCP's packets touch, and what is for who tells of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C, align(64))]
 pub struct Notes {
     /// How well TCP does.
     pub quality: Quality,
-    /// TCP's flags of each [`Side`], all together.
-    pub tcp_flags: [u8; 2],
-    /// How far the first question and its answer are.
-    talk: Talk,
     /// Its number among all that its table has opened, from 1.
     pub serial: u64,
     /// When its first packet came.
@@ -24,24 +20,15 @@ pub struct Notes {
     pub told: u32,
     /// What came of the attempt to connect.
     pub connect: Connect,
-    /// Nanoseconds that each side took of the time to connect, the way to it and back included; 0: not known.
-    pub connected: [u64; 2],
-    /// From the initiator's first data to the responder's first, in nanoseconds; 0: not known.
-    pub first_response: u64,
-    /// When the SYN was answered, or the initiator's first data came.
-    since: Tick,
+    /// See [`connected`](Self::connected), in units of [`stamp`]s.
+    connected: [u32; 2],
+    /// See [`first_response`](Self::first_response), likewise.
+    first_response: u32,
+    /// When the SYN was answered, or the initiator's first data came; 0: not yet.
+    since: u32,
 }
 
-const _: () = assert!(core::mem::offset_of!(Notes, serial) == 64 && size_of::<Notes>() == 128);
-
-/// How far the first question and its answer are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Talk {
-    #[default]
-    Silent,
-    Asked,
-    Answered,
-}
+const _: () = assert!(size_of::<Notes>() == 128);
 
 /// What came of an attempt to connect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -63,20 +50,29 @@ impl Notes {
         Self { serial, started: now, ..Self::default() }
     }
 
+    /// Nanoseconds that each side took of the time to connect, the way to it and back included; 0: not known.
+    pub fn connected(&self) -> [u64; 2] {
+        self.connected.map(nanos)
+    }
+
+    /// From the initiator's first data to the responder's first, in nanoseconds; 0: not known.
+    pub const fn first_response(&self) -> u64 {
+        nanos(self.first_response)
+    }
+
     /// Takes the segment that opens TCP.
     pub fn begin(&mut self, state: State, side: Side, segment: &Segment, now: Tick) {
         if state == State::TcpSynSent {
             self.connect = Connect::Waiting;
         }
-        self.see(Glance { sends: Sends::New, acks: Acks::Nothing }, side, segment, now);
+        self.see(Glance { sends: Sends::New, ..Glance::default() }, side, segment, now);
     }
 
     /// Takes a segment of `side`, of which this was seen before it was taken.
     #[inline]
     pub fn see(&mut self, glance: Glance, side: Side, segment: &Segment, now: Tick) {
         self.quality.see(glance, side, segment, now);
-        self.tcp_flags[side.index()] |= segment.flags;
-        if segment.len > 0 && self.talk != Talk::Answered {
+        if segment.len > 0 && self.quality.talk != Talk::Answered {
             self.talk(side, now);
         }
     }
@@ -84,16 +80,16 @@ impl Notes {
     /// Follows a change of TCP's state that a packet of `side` made.
     #[cold]
     pub fn changed(&mut self, (before, after): (State, State), side: Side, now: Tick) {
-        let since = |then: Tick| now.0.saturating_sub(then.0).max(1);
+        let since = |then: u32| stamp(now).wrapping_sub(then).max(1);
         match (before, after) {
             (State::TcpSynSent | State::TcpSynReceived, State::TcpClosed) => self.connect = Connect::Refused,
             (State::TcpSynSent, State::TcpSynReceived) if side == Side::Responder => {
-                self.connected[side.index()] = since(self.started);
-                self.since = now;
+                self.connected[side.index()] = since(stamp(self.started));
+                self.since = stamp(now);
             }
             (State::TcpSynReceived, _) if self.connect == Connect::Waiting => {
                 self.connect = Connect::Accepted;
-                if self.since != Tick(0) {
+                if self.since != 0 {
                     self.connected[Side::Initiator.index()] = since(self.since);
                 }
             }
@@ -103,13 +99,13 @@ impl Notes {
 
     #[cold]
     fn talk(&mut self, side: Side, now: Tick) {
-        match (self.talk, side) {
-            (Talk::Silent, Side::Initiator) => (self.talk, self.since) = (Talk::Asked, now),
+        match (self.quality.talk, side) {
+            (Talk::Silent, Side::Initiator) => (self.quality.talk, self.since) = (Talk::Asked, stamp(now)),
             // The responder speaks first: a greeting answers nothing.
-            (Talk::Silent, Side::Responder) => self.talk = Talk::Answered,
+            (Talk::Silent, Side::Responder) => self.quality.talk = Talk::Answered,
             (Talk::Asked, Side::Responder) => {
-                self.first_response = now.0.saturating_sub(self.since.0).max(1);
-                self.talk = Talk::Answered;
+                self.first_response = stamp(now).wrapping_sub(self.since).max(1);
+                self.quality.talk = Talk::Answered;
             }
             _ => {}
         }

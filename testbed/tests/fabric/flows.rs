@@ -10,17 +10,22 @@ use libtest_mimic::Trial;
 use rustix::process::Signal;
 use testbed::scope::{Exit, Process, Spawn};
 use testbed::{
-    Error, GuestKind, GuestSpec, HostSpec, Lab, LabSpec, PolicySpec, Result, Underlay, host, wait_for,
+    Error, Faults, GuestKind, GuestSpec, HostSpec, Lab, LabSpec, PolicySpec, Result, Underlay, host, wait_for,
 };
 use weft::flows::{Flows, Missed, Told};
 use weft::report::FlowReport;
 use weft::shm::{self, Reader};
 
-use crate::policy::traffic::{Attempt, at, connection, datagrams, exchange, listener, on, pair};
+use crate::policy::traffic::{
+    Attempt, at, connection, datagrams, exchange, listener, on, pair, read, receive, send, write,
+};
 use crate::{SOON, ping, root, run, settle};
 
 pub fn trials() -> Vec<Trial> {
-    vec![root("flows: records add up to the ports' counters, however flows end", adds_up)]
+    vec![
+        root("flows: records add up to the ports' counters, however flows end", adds_up),
+        root("flows: round trips are the wire's, and what is sent again the kernel's", quality),
+    ]
 }
 
 const WEB: (&str, &str) = ("blue/web", "10.1.0.11");
@@ -150,9 +155,82 @@ impl Stopped {
         let exit = self.0.wait(SOON)?;
         let log = self.0.log();
         assert!(exit == Exit::Code(0) && log.contains("the switch has ended"), "{exit}");
-        assert!(log.contains("\"stopped\"") && log.contains("\"evicted\""));
+        let told = |end: &str| log.matches(&format!("\"end\":\"{end}\"")).count();
+        let (stopped, evicted) = (told("stopped"), told("evicted"));
+        assert!(stopped > 0 && evicted > 0, "{stopped} and {evicted} of {} records", log.lines().count());
         Ok(())
     }
+}
+
+/// A wire that takes 20 ms each way, and then one that loses of it too.
+fn quality() -> Result<()> {
+    const DELAY: Duration = Duration::from_millis(20);
+    let good = Faults { delay: DELAY, ..Faults::default() };
+    for (lost, bytes) in [(0.0, 300_000), (2.0, 2_000_000)] {
+        let host = HostSpec::new("hv-a", "198.51.100.1").faults(Faults { lost, ..good });
+        let lab = Lab::up(spec_of(host, &["tcp/5000-5999"]))?;
+        let [here, there] = HOSTS.map(|host| Watched::start(&lab, host));
+        let (here, there) = (here?, there?);
+        let listener = listener(&lab, FAR.0, at(FAR.1, 5000))?;
+        let before = sent_again(&lab, WEB.0)?;
+        let [client, server] = pair(&lab, WEB.0, at(FAR.1, 5000), &listener)?;
+        // A question and an answer, then bulk.
+        write(&client, 100, 1)?;
+        read(&server, 100, 1)?;
+        write(&server, 100, 2)?;
+        read(&client, 100, 2)?;
+        thread::scope(|scope| {
+            let sender = scope.spawn(|| send(&client, bytes, 3));
+            receive(&server, bytes, 3)?;
+            sender.join().expect("no panic")
+        })?;
+        send(&server, 1, 4)?;
+        receive(&client, 1, 4)?;
+        let again = sent_again(&lab, WEB.0)? - before;
+        settle(&lab)?;
+        let [here, there] = [here.finish()?, there.finish()?].map(|seen| the_flow(seen, 5000));
+        println!("{lost} % lost: {here:?}\n{there:?}, the kernel sent {again} again");
+        // As seen from where it was sent, before the wire.
+        let counted = here.from.retransmitted;
+        assert!(counted.abs_diff(again) as f64 <= (again as f64 * 0.05).max(1.0), "{counted}, not {again}");
+        assert_eq!((here.connect.as_str(), there.connect.as_str()), ("accepted", "accepted"));
+        if lost == 0.0 {
+            for (what, nanos) in [
+                ("round trip from hv-a", here.to.rtt_least_ns),
+                ("round trip from hv-b", there.from.rtt_least_ns),
+                ("answer to the SYN", here.to.connect_ns),
+                ("answer to that", there.from.connect_ns),
+                ("first response", here.first_response_ns),
+            ] {
+                let millis = nanos.unwrap_or_default() as f64 / 1e6;
+                assert!((40.0..42.0).contains(&millis), "{what}: {millis:.2} ms instead of 40");
+            }
+            for (what, nanos) in [
+                ("round trip to a guest of hv-a", here.from.rtt_least_ns),
+                ("round trip to a guest of hv-b", there.to.rtt_least_ns),
+            ] {
+                let millis = nanos.unwrap_or(u64::MAX) as f64 / 1e6;
+                assert!(millis < 2.0, "{what}: {millis:.2} ms");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Segments that a guest's kernel has sent again.
+fn sent_again(lab: &Lab, guest: &str) -> Result<u64> {
+    let table = run(lab.guest(guest), "cat /proc/net/snmp")?;
+    let mut rows = table.lines().filter_map(|line| line.strip_prefix("Tcp: "));
+    let (names, values) = (rows.next().unwrap_or_default(), rows.next().unwrap_or_default());
+    let found = names.split(' ').zip(values.split(' ')).find(|(name, _)| *name == "RetransSegs");
+    Ok(found.and_then(|(_, value)| value.parse().ok()).unwrap_or_default())
+}
+
+/// The only flow to this port.
+fn the_flow(seen: Seen, port: u16) -> FlowReport {
+    let mut flows = seen.flows.into_values().filter(|flow| flow.to.port == port);
+    let (Some(flow), None) = (flows.next(), flows.next()) else { panic!("one flow to {port}") };
+    flow
 }
 
 fn counter(reader: &Reader, section: &str, row: usize, name: &str) -> u64 {
@@ -161,12 +239,16 @@ fn counter(reader: &Reader, section: &str, row: usize, name: &str) -> u64 {
 }
 
 fn spec(services: &[&str]) -> LabSpec {
+    spec_of(HostSpec::new("hv-a", "198.51.100.1"), services)
+}
+
+fn spec_of(host: HostSpec, services: &[&str]) -> LabSpec {
     let guest = |(name, address): (&str, &str), host, group: &str| {
         GuestSpec::new(name, "front", host, address, GuestKind::Netns).groups(&[group])
     };
     let timeouts = "{ icmp: 1s, tcp-time-wait: 1s, tcp-closed: 1s }";
     LabSpec::new(Underlay::Veth)
-        .host(HostSpec::new("hv-a", "198.51.100.1"))
+        .host(host)
         .host(HostSpec::new("hv-b", "198.51.100.2"))
         .sessions(&format!("{{ timeouts: {timeouts} }}"))
         .segment("blue", "front", 1001, "10.1.0.0/24")

@@ -46,7 +46,8 @@ mod windows;
 
 use super::{Side, State};
 use crate::wire::tcp::flag::{ACK, FIN, RST, SYN};
-pub use quality::{Acks, Glance, Quality, Sends};
+pub use quality::{Acks, Glance, Quality, Sends, Talk};
+pub(in crate::flow) use quality::{nanos, stamp};
 pub use segment::{MAX_SCALE, Segment};
 use windows::Place;
 pub use windows::Windows;
@@ -124,7 +125,9 @@ impl Windows {
             self.sends(side, segment)
         };
         let acks = if segment.has(ACK) { self.acks(side, segment) } else { Acks::Nothing };
-        Glance { sends, acks }
+        let end = self.end(side);
+        let leaps = state != State::TcpSynSent && segment.seq.wrapping_sub(end) as i32 > 0;
+        Glance { sends, acks, leaps, from: end }
     }
 
     /// Takes a segment from `side` of a connection in `state`, one of the TCP states.

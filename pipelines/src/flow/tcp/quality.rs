@@ -2,8 +2,9 @@
 //!
 //! Round trips are measured from here to either side: from a segment that passes to the acknowledgement of it. One segment a
 //! direction is watched at a time, and none that may have been sent twice (P. Karn and C. Partridge, 1987). What is sent
-//! again is told from what was only overtaken on the way by what its sender knows by then: three acknowledgements of the same
-//! number (RFC 5681), or a round trip of silence.
+//! again is told from what was only overtaken on the way: that fills a hole. What fills one and was sent again all the same, as
+//! it was lost before it came here, is known by what its sender knows by then: three acknowledgements of the same number (RFC
+//! 5681), or a round trip of silence.
 
 use super::segment::Segment;
 use crate::flow::Side;
@@ -17,6 +18,10 @@ pub struct Glance {
     pub sends: Sends,
     /// What it acknowledges.
     pub acks: Acks,
+    /// Whether something should have come before it.
+    pub leaps: bool,
+    /// Behind the highest that its sender has sent.
+    pub from: u32,
 }
 
 /// What a segment's sender sends.
@@ -43,27 +48,49 @@ pub enum Acks {
     Same,
 }
 
-/// What was seen of a connection. By [`Side`] throughout.
+/// What was seen of a connection. By [`Side`] throughout. What packets touch comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
 pub struct Quality {
     /// The segment of each side whose acknowledgement is waited for.
     probes: [Probe; 2],
     /// When each side last sent something new; 0: never.
     advanced: [u32; 2],
+    /// Where what each side sent has a hole: something came that was ahead of what it should have been.
+    holes: [u32; 2],
     /// The round trip between here and each side, smoothed (RFC 6298), in nanoseconds; 0: not known.
     pub round_trip: [u32; 2],
-    /// The shortest one.
-    pub shortest: [u32; 2],
-    /// Segments that each side sent again.
-    pub retransmitted: [u32; 2],
-    /// How often each side's window closed.
-    pub zero_windows: [u16; 2],
     /// How often what each side sent was acknowledged by the same number.
     duplicates: [u8; 2],
-    /// Resets that each side sent.
-    pub resets: [u8; 2],
     /// Whether each side's window is closed.
     is_shut: [bool; 2],
+    has_hole: [bool; 2],
+    /// The flags that each side sent, all together.
+    pub flags: [u8; 2],
+    /// How far the first question and its answer are.
+    pub talk: Talk,
+    /// Segments that each side sent again.
+    pub retransmitted: [u32; 2],
+    /// The shortest round trip.
+    pub shortest: [u32; 2],
+    /// How often each side's window closed.
+    pub zero_windows: [u16; 2],
+    /// Resets that each side sent.
+    pub resets: [u8; 2],
+}
+
+const _: () = assert!(core::mem::offset_of!(Quality, retransmitted) <= 64);
+
+/// How far the first question and its answer are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Talk {
+    /// Nobody has said anything.
+    #[default]
+    Silent,
+    /// The initiator has sent data.
+    Asked,
+    /// The responder has, after that or before.
+    Answered,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,8 +109,13 @@ const DUPLICATES: u8 = 3;
 const OVERTAKEN: u32 = 3_000_000;
 
 /// A moment, never 0.
-const fn stamp(now: Tick) -> u32 {
+pub(in crate::flow) const fn stamp(now: Tick) -> u32 {
     (now.0 >> UNIT) as u32 | 1
+}
+
+/// Nanoseconds in the difference of two moments.
+pub(in crate::flow) const fn nanos(units: u32) -> u64 {
+    (units as u64) << UNIT
 }
 
 /// Nanoseconds from one moment to a later one.
@@ -100,6 +132,7 @@ impl Quality {
         match glance.acks {
             Acks::New => {
                 self.duplicates[theirs] = 0;
+                self.has_hole[theirs] &= segment.ack.wrapping_sub(self.holes[theirs]) as i32 <= 0;
                 let probe = self.probes[theirs];
                 if probe.at != 0 && segment.ack.wrapping_sub(probe.end) as i32 >= 0 {
                     self.probes[theirs].at = 0;
@@ -112,13 +145,17 @@ impl Quality {
         match glance.sends {
             Sends::New => {
                 self.advanced[mine] = at;
+                if glance.leaps && !self.has_hole[mine] {
+                    (self.has_hole[mine], self.holes[mine]) = (true, glance.from);
+                }
                 if self.probes[mine].at == 0 {
                     self.probes[mine] = Probe { end: segment.end(), at };
                 }
             }
-            Sends::Again => self.again(mine, theirs, at),
+            Sends::Again => self.again(mine, theirs, segment, at),
             Sends::Nothing => {}
         }
+        self.flags[mine] |= segment.flags;
         let is_shut = segment.window == 0 && segment.has(ACK) && !segment.has(RST);
         if is_shut != self.is_shut[mine] {
             self.is_shut[mine] = is_shut;
@@ -130,10 +167,11 @@ impl Quality {
     }
 
     #[cold]
-    fn again(&mut self, mine: usize, theirs: usize, at: u32) {
+    fn again(&mut self, mine: usize, theirs: usize, segment: &Segment, at: u32) {
+        let fills = self.has_hole[mine] && segment.end().wrapping_sub(self.holes[mine]) as i32 > 0;
         let silence = between(self.advanced[mine], at);
         let is_late = silence > self.round_trip[theirs].max(OVERTAKEN);
-        if self.duplicates[mine] >= DUPLICATES || is_late {
+        if !fills || self.duplicates[mine] >= DUPLICATES || is_late {
             self.retransmitted[mine] = self.retransmitted[mine].saturating_add(1);
             // Whatever is acknowledged now may be the one or the other.
             self.probes[mine].at = 0;
@@ -174,7 +212,7 @@ mod tests {
             let syn = segment(SYN, 1000, 0, 0);
             let (windows, state) = open(&syn, false).unwrap();
             let mut quality = Quality::default();
-            quality.see(Glance { sends: Sends::New, acks: Acks::Nothing }, I, &syn, Tick(0));
+            quality.see(Glance { sends: Sends::New, ..Glance::default() }, I, &syn, Tick(0));
             Self { windows, state, quality, now: Tick(0) }
         }
 
@@ -252,13 +290,16 @@ mod tests {
         // The second comes a millisecond late: overtaken.
         seen.data(1, 1101);
         assert_eq!(seen.quality.retransmitted, [0, 0]);
+        // What has been here is sent again, however soon.
+        seen.data(1, 1001);
+        assert_eq!(seen.quality.retransmitted, [1, 0]);
         for seq in [1601, 1701, 1801] {
             seen.data(0, seq);
         }
         seen.ack(1, 1501);
         (0..3).for_each(|_| seen.ack(0, 1501));
         seen.data(1, 1501);
-        assert_eq!(seen.quality.retransmitted, [1, 0]);
+        assert_eq!(seen.quality.retransmitted, [2, 0]);
     }
 
     #[test]

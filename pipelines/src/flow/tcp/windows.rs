@@ -353,6 +353,11 @@ impl Windows {
             && self.place(side, segment) == Place::Outside
     }
 
+    /// Behind the highest that `side` has sent.
+    pub(super) const fn end(&self, side: Side) -> u32 {
+        self.half(side).end
+    }
+
     /// What `segment` from `side`, which takes numbers, brings.
     #[inline]
     pub(super) const fn sends(&self, side: Side, segment: &Segment) -> Sends {

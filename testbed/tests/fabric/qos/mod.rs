@@ -33,23 +33,23 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// How often something is measured before the worst is believed: on this machine a worker may not have a core of its
-/// own, and then all takes longer.
-const TIMES: usize = 8;
+/// For how long something is measured again before the worst is believed: on this machine a worker may not have a core of
+/// its own, and then all takes longer.
+const PATIENCE: Duration = Duration::from_secs(75);
 
 /// Measures until what was measured is good. Returns the last.
 fn at_best<T>(mut measure: impl FnMut() -> Result<T>, is_good: impl Fn(&T) -> bool) -> Result<T> {
-    for _ in 1..TIMES {
+    let begun = Instant::now();
+    loop {
         let seen = measure()?;
-        if is_good(&seen) {
+        if is_good(&seen) || begun.elapsed() > PATIENCE {
             return Ok(seen);
         }
     }
-    measure()
 }
 
 /// The longest that a transfer may take.
-const LATER: Duration = Duration::from_secs(120);
+const LATER: Duration = Duration::from_secs(200);
 
 /// Two hosts, and of two tenants each a guest on both; `tenants` and the sending guest of blue have this `qos`.
 fn spec(uplink: Option<&str>, tenants: [&str; 2]) -> LabSpec {
