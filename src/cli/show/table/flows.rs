@@ -1,5 +1,6 @@
 //! Flows: as a table, and each record as a line.
 
+use super::qos::span;
 use super::{Columns, bytes, left, right, time};
 use crate::report::{FlowEnd, FlowReport};
 
@@ -16,6 +17,8 @@ pub(in crate::cli) fn flows(flows: &[FlowReport], lost: u64, now: u64, numeric: 
         right("BYTES"),
         right("BACK"),
         right("BYTES"),
+        right("RTT"),
+        right("AGAIN"),
         right("AGE"),
         right("IDLE"),
     ]);
@@ -31,6 +34,11 @@ pub(in crate::cli) fn flows(flows: &[FlowReport], lost: u64, now: u64, numeric: 
             bytes(flow.from.bytes),
             flow.to.packets.to_string(),
             bytes(flow.to.bytes),
+            round_trip(flow),
+            match flow.protocol.as_str() {
+                "tcp" => (flow.from.retransmitted + flow.to.retransmitted).to_string(),
+                _ => "-".to_owned(),
+            },
             time(now.saturating_sub(flow.started_unix_ns)),
             time(now.saturating_sub(flow.last_unix_ns)),
         ]);
@@ -64,6 +72,15 @@ pub(in crate::cli) fn flow_line(flow: &FlowReport, numeric: bool) -> String {
         flow.to.packets,
         bytes(flow.to.bytes),
     )
+}
+
+/// The round trip from end to end, as far as both ways are known.
+fn round_trip(flow: &FlowReport) -> String {
+    match (flow.from.rtt_ns, flow.to.rtt_ns) {
+        (Some(from), Some(to)) => span(from + to),
+        (None, Some(one)) | (Some(one), None) => span(one),
+        (None, None) => "-".to_owned(),
+    }
 }
 
 /// The time of the day, in UTC.
@@ -106,6 +123,8 @@ mod tests {
             address: address.into(),
             port,
             endpoint: endpoint.map(str::to_owned),
+            rtt_ns: Some(250_000),
+            retransmitted: 3,
             packets: 1_000,
             bytes: 1_500_000,
             ..FlowEnd::default()

@@ -106,7 +106,7 @@ fn measured(count: u64, text: String) -> String {
 }
 
 /// A time to three digits, as short as packets wait: `850ns`, `12.3us`, `4.81ms`, `3.2s`; from a minute on as any other.
-fn span(ns: u64) -> String {
+pub(super) fn span(ns: u64) -> String {
     let scaled = |per: u64, unit: &str| {
         let value = ns as f64 / per as f64;
         let digits = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
