@@ -16,6 +16,7 @@ use criterion::{Criterion, Throughput};
 use weft::shm::{Capacity, FILE, Settings, StatsFile};
 use weft::worker::{Export, Work};
 use weft_pipelines::counters::Sizes;
+use weft_pipelines::flow::State;
 use weft_pipelines::testing::Treadmill;
 use weft_pipelines::testing::lab::endpoint::{DB1, WEB1};
 use weft_pipelines::testing::lab::{host, port};
@@ -35,7 +36,9 @@ fn bench<M: Measurement>(criterion: &mut Criterion<M>, unit: &str) {
     let mut group = criterion.benchmark_group(format!("export{unit}"));
     group.throughput(Throughput::Elements(BURST as u64));
     for (flows, name) in FLOWS {
-        let lab = lab_with_rules(10, flows + flows / 4 + 1024);
+        let mut lab = lab_with_rules(10, flows + flows / 4 + 1024);
+        // Ageing is not what this is about.
+        State::ALL.iter().for_each(|state| lab.sessions.timeouts.set(*state, Duration::from_secs(86_400)));
         let mut treadmill = Treadmill::of(&lab, host::HV_A);
         treadmill.receive(port::BLUE_WEB1, &vec![udp(WEB1, DB1, 64); 1024]);
         let mut next = 0;

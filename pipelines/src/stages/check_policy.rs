@@ -1,6 +1,6 @@
 //! Lets a packet pass that is of a session, or that policy lets open one; keeps the session's state.
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Passing};
 use crate::context::Context;
 use crate::counters::Traffic;
 use crate::flow::notes::{End, Event, Notes};
@@ -58,6 +58,7 @@ pub fn check_policy<F: Frame, S: Sink<F>>(
     let mut last: Option<Whose<'_>> = None;
     let opened_before = context.sessions.opened();
     let (mut in_flows, mut of_no_flow) = (Traffic::default(), Traffic::default());
+    let mut due = 0u32;
     for i in batch.passing() {
         let part = batch.flows.parts[i];
         if part == Part::None {
@@ -102,10 +103,12 @@ pub fn check_policy<F: Frame, S: Sink<F>>(
             if passed != Passed::Not {
                 in_flows.add(frame.len());
                 if passed == Passed::Due {
+                    // What is noted of it comes near meanwhile.
                     match headers.network {
-                        Network::Ipv6 => tell_again::<Key6, F, S>(context, slot, Event::Active),
-                        _ => tell_again::<Key4, F, S>(context, slot, Event::Active),
+                        Network::Ipv6 => context.sessions.v6.prefetch_all_notes(slot),
+                        _ => context.sessions.v4.prefetch_all_notes(slot),
                     }
+                    due |= 1 << i;
                 }
                 batch.outcomes[i] = Outcome::Known;
                 continue;
@@ -147,6 +150,17 @@ pub fn check_policy<F: Frame, S: Sink<F>>(
     }
     context.counters.in_flows += in_flows;
     context.counters.of_no_flow += of_no_flow;
+    for i in Passing::of(due) {
+        let Some(slot) = batch.flows.candidates[i] else { continue };
+        // A later packet of the burst may have ended it, which was told then.
+        if batch.headers[i].network == Network::Ipv6 {
+            if context.sessions.v6.is(slot, &batch.flows.keys6[i]) {
+                tell_again::<Key6, F, S>(context, slot, Event::Active);
+            }
+        } else if context.sessions.v4.is(slot, &batch.flows.keys4[i]) {
+            tell_again::<Key4, F, S>(context, slot, Event::Active);
+        }
+    }
 }
 
 /// Whose a segment's packets are, and what may pass there.

@@ -168,6 +168,15 @@ impl<K: Key> Table<K> {
         &mut self.sessions[slot.index()]
     }
 
+    /// Asks for all lines of the notes.
+    #[cold]
+    pub fn prefetch_all_notes(&self, slot: Slot) {
+        if let Some(notes) = self.notes.get(slot.index()) {
+            weft_prefetch::read(notes);
+            weft_prefetch::read(&notes.serial);
+        }
+    }
+
     /// The session at `slot`, with what is noted of it.
     #[inline]
     pub fn noted_mut(&mut self, slot: Slot) -> (&mut Session<K>, &mut Notes) {
