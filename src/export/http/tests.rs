@@ -1,0 +1,1 @@
+//! Requests, well-behaved and not.

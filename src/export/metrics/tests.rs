@@ -1,0 +1,1 @@
+//! Metrics of a file as a switch writes it.
