@@ -16,13 +16,14 @@ use tokio::sync::mpsc;
 
 use super::show::Target;
 use crate::control::runtime_dir::RuntimeDirError;
+use crate::export::ipfix::{self, Collector, LEAST};
 use crate::export::metrics::Source;
 use crate::export::{Progress, http, json};
 
 /// Exports what a running switch counts, and each of its flows, to other systems, until interrupted. It reads the
 /// switch's memory and asks it nothing; when the switch ends, it waits for it to come back.
 #[derive(Clone, Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("to").required(true).multiple(true).args(["prometheus", "json"]))]
+#[command(group = clap::ArgGroup::new("to").required(true).multiple(true).args(["prometheus", "json", "ipfix"]))]
 pub struct Args {
     /// Serve metrics to Prometheus, by HTTP at this address, as 127.0.0.1:9469
     #[arg(long, value_name = "ADDRESS")]
@@ -30,6 +31,16 @@ pub struct Args {
     /// Append each flow's records to a file, as lines of JSON; `-` for standard output
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Send flows to a collector of IPFIX: udp:HOST:PORT or tcp:HOST:PORT
+    #[arg(long, value_name = "COLLECTOR")]
+    ipfix: Option<Collector>,
+    /// The observation domain: a number that tells this switch from others of the same exporter address
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "ipfix")]
+    ipfix_domain: u32,
+    /// The largest packet on the way to the collector, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = LEAST as u16, requires = "ipfix",
+        value_parser = clap::value_parser!(u16).range(576..=9_000))]
+    ipfix_mtu: u16,
     /// Export the records that are there already, too
     #[arg(long)]
     all: bool,
@@ -101,6 +112,15 @@ fn export(args: &Args) -> Result<(), ExportError> {
         exporters.start("json", move |progress, stop| {
             let failed = |source| ExportError::Write { path: to, source };
             json::run(&path, all, out, progress, stop).or_else(enough).map_err(failed)
+        })?;
+    }
+    if let Some(collector) = args.ipfix.clone() {
+        let (domain, mtu) = (args.ipfix_domain, usize::from(args.ipfix_mtu));
+        let settings = ipfix::Settings { collector, domain, mtu, all: args.all };
+        let path = path.clone();
+        exporters.start("ipfix", move |progress, stop| {
+            ipfix::run(&path, settings, progress, stop);
+            Ok(())
         })?;
     }
     let runtime = Builder::new_current_thread().enable_all().build()?;

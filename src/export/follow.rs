@@ -34,6 +34,10 @@ struct Run {
     pid: u64,
     /// How many records each worker had written before this began.
     past: Vec<u64>,
+    /// Whether records of before have not all been seen.
+    is_in_past: bool,
+    /// Flows of before this moment, in nanoseconds of UNIX time, are of the past.
+    since: Option<u64>,
     was_seen: bool,
 }
 
@@ -67,10 +71,12 @@ impl Follow {
         match run.flows.next_record() {
             Ok(Told::Flow(found)) => {
                 let is_past = run.past.get(found.worker).is_some_and(|past| found.number < *past);
+                run.is_in_past &= is_past;
                 return if is_past { Event::Past(found) } else { Event::Record(found) };
             }
-            Ok(Told::Lost(lost)) => return Event::Lost(lost),
-            Ok(Told::Nothing | Told::Ended) => {}
+            // Nobody has missed what was overwritten before this began.
+            Ok(Told::Lost(lost)) => return Event::Lost(if run.is_in_past { 0 } else { lost }),
+            Ok(Told::Nothing | Told::Ended) => run.is_in_past = false,
             // The file in which it goes on has gone meanwhile, or is being made.
             Err(error) => self.wait(&error.to_string()),
         }
@@ -93,7 +99,7 @@ impl Follow {
 
     /// When this began, in nanoseconds of UNIX time, if flows of before that are of the past.
     pub fn since(&self) -> Option<u64> {
-        self.now.as_ref().filter(|run| !run.past.is_empty()).map(|_| self.since)
+        self.now.as_ref().and_then(|run| run.since)
     }
 
     /// Sees whether the run goes on.
@@ -103,7 +109,7 @@ impl Follow {
         if reader.instance() != run.instance {
             (run.instance, run.past) = (reader.instance(), Vec::new());
             if reader.pid() != run.pid {
-                run.pid = reader.pid();
+                (run.pid, run.since) = (reader.pid(), None);
                 self.waits = false;
                 return Event::Begins;
             }
@@ -145,13 +151,15 @@ impl Follow {
                 return Event::Nothing;
             }
         };
-        let past = if self.is_first && !self.all { past } else { Vec::new() };
+        let is_in_past = self.is_first && !self.all;
+        let past = if is_in_past { past } else { Vec::new() };
+        let since = is_in_past.then_some(self.since);
         let (instance, pid) = (flows.reader().instance(), flows.reader().pid());
         if self.waits {
             say(format_args!("the switch is there: {}", self.path.display()));
         }
         (self.waits, self.is_first) = (false, false);
-        self.now = Some(Run { flows, instance, pid, past, was_seen: false });
+        self.now = Some(Run { flows, instance, pid, past, is_in_past, since, was_seen: false });
         Event::Begins
     }
 

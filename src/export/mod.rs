@@ -6,6 +6,7 @@
 
 pub mod follow;
 pub mod http;
+pub mod ipfix;
 pub mod json;
 pub mod metrics;
 pub mod text;
