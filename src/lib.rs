@@ -11,6 +11,7 @@ pub mod doctor;
 #[cfg(feature = "dpdk")]
 pub mod dpdk;
 pub mod explain;
+pub mod export;
 pub mod flows;
 pub mod replay;
 pub mod report;

@@ -4,6 +4,7 @@ pub mod apply;
 pub mod check;
 pub mod doctor;
 pub mod explain;
+pub mod export;
 pub mod flows;
 pub mod plan;
 pub mod replay;

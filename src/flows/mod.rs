@@ -7,7 +7,7 @@ mod names;
 use std::path::{Path, PathBuf};
 
 use crate::report::FlowReport;
-use crate::shm::{Next, ReadError, Reader, Records, State};
+use crate::shm::{Found, Next, ReadError, Reader, Records, State};
 use names::Names;
 
 /// Follows the records of a switch.
@@ -23,9 +23,9 @@ pub struct Flows {
 
 /// What came of asking for the next record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum Told<T = Box<FlowReport>> {
     /// A record.
-    Flow(Box<FlowReport>),
+    Flow(T),
     /// So many were overwritten before they were read.
     Lost(u64),
     /// There is none for now.
@@ -63,15 +63,35 @@ impl Flows {
     /// When the file can't be read, or the one that the switch goes on in.
     #[expect(clippy::should_implement_trait, reason = "it never ends by itself")]
     pub fn next(&mut self) -> Result<Told, ReadError> {
+        Ok(match self.next_record()? {
+            Told::Flow(found) => Told::Flow(Box::new(self.report(&found)?)),
+            Told::Lost(lost) => Told::Lost(lost),
+            Told::Nothing => Told::Nothing,
+            Told::Ended => Told::Ended,
+        })
+    }
+
+    /// A record that was just read, with its names.
+    ///
+    /// # Errors
+    ///
+    /// When the names can't be read.
+    pub fn report(&mut self, found: &Found) -> Result<FlowReport, ReadError> {
+        // Whoever names something new does so before packets of it come.
+        self.names.refresh(&self.reader)?;
+        Ok(self.names.report(&self.reader, found))
+    }
+
+    /// What comes next, as it stands in the file.
+    ///
+    /// # Errors
+    ///
+    /// As of [`next`](Self::next).
+    pub fn next_record(&mut self) -> Result<Told<Found>, ReadError> {
         // Looked at first: what is written before is there then.
         let (state, is_alive) = (self.reader.state(), self.reader.alive());
         match self.records.next() {
-            Next::Record(found) => {
-                // Whoever names something new does so before packets of it come.
-                self.names.refresh(&self.reader)?;
-                let told = self.names.report(&self.reader, &found);
-                return Ok(Told::Flow(Box::new(told)));
-            }
+            Next::Record(found) => return Ok(Told::Flow(found)),
             Next::Lost(lost) => return Ok(Told::Lost(lost)),
             Next::Nothing => {}
         }
