@@ -28,6 +28,7 @@ enum Command {
     Show(cli::show::Args),
     Suggest(cli::suggest::Args),
     Test(cli::test::Args),
+    Top(cli::top::Args),
 }
 
 fn main() -> ExitCode {
@@ -45,5 +46,6 @@ fn main() -> ExitCode {
         Command::Show(args) => cli::show::run(args),
         Command::Suggest(args) => cli::suggest::run(args),
         Command::Test(args) => cli::test::run(args),
+        Command::Top(args) => cli::top::run(args),
     }
 }

@@ -1,6 +1,6 @@
 //! `weft show`: what a running switch says of itself.
 
-pub(super) mod table;
+pub(crate) mod table;
 
 use std::io;
 use std::net::IpAddr;

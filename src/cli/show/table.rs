@@ -305,7 +305,7 @@ fn end(session: &SessionReport, address: &str, port: u32) -> String {
 }
 
 /// A time to two digits or more: `850ms`, `12s`, `3m20s`, `2h05m`, `4d`.
-fn time(ns: u64) -> String {
+pub(crate) fn time(ns: u64) -> String {
     let (ms, s) = (ns / 1_000_000, ns / 1_000_000_000);
     match s {
         0 => format!("{ms}ms"),
@@ -399,7 +399,7 @@ fn share(part: u64, whole: u64) -> String {
 }
 
 /// Bytes to four digits, in powers of 1024 (IEC 80000-13). JSON has them in full.
-fn bytes(bytes: u64) -> String {
+pub(crate) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let mut value = bytes as f64;
     let mut unit = "B";
