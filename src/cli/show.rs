@@ -1,6 +1,6 @@
 //! `weft show`: what a running switch says of itself.
 
-pub(crate) mod table;
+pub(super) mod table;
 
 use std::io;
 use std::net::IpAddr;

@@ -6,7 +6,7 @@ use super::sample::{Sample, Status};
 use super::state::Top;
 use super::text;
 use super::views::{Shown, VIEWS, View};
-use crate::cli::show::table::time;
+use crate::report::text::time;
 
 /// Rows of flows that are printed at most.
 const FLOWS: usize = 100;

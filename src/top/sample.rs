@@ -31,6 +31,25 @@ pub struct Sample {
     pub dropped: History,
 }
 
+impl Sample {
+    /// Nothing happens any more: what was counted stays, rates end.
+    pub fn rest(&mut self) {
+        self.head.traffic.rest();
+        self.ports.iter_mut().for_each(|port| port.traffic.rest());
+        for tenant in &mut self.tenants {
+            tenant.traffic.rest();
+            (tenant.to_fabric, tenant.from_fabric) = (0.0, 0.0);
+        }
+        self.drops.iter_mut().for_each(|drop| drop.rate = 0.0);
+        for worker in &mut self.workers {
+            *worker = Worker { id: worker.id, ..Worker::default() };
+        }
+        for rule in &mut self.rules {
+            (rule.hits, rule.denied, rule.would_deny) = (0.0, 0.0, 0.0);
+        }
+    }
+}
+
 /// How a switch stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Status {
@@ -90,6 +109,10 @@ pub struct Traffic {
 }
 
 impl Traffic {
+    fn rest(&mut self) {
+        *self = Self { dropped: self.dropped, ..Self::default() };
+    }
+
     /// Adds what another port did.
     pub fn add(&mut self, other: &Self) {
         self.rx_packets += other.rx_packets;

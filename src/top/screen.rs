@@ -165,7 +165,7 @@ fn status_line(top: &Top, theme: Theme) -> Line<'static> {
 }
 
 fn draw_keys(frame: &mut Frame<'_>, area: Rect) {
-    let lines: Vec<Line<'_>> = KEYS.lines().map(Line::raw).collect();
+    let lines: Vec<Line<'_>> = KEYS.lines().map(|line| Line::raw(format!(" {line}"))).collect();
     let (width, height) = (50, lines.len() as u16);
     let (width, height) = (area.width.min(width), area.height.min(height));
     let place = Rect { x: (area.width - width) / 2, y: (area.height - height) / 2, width, height };

@@ -92,8 +92,10 @@ impl Source {
         }
         sample.status = status;
         self.is_over = sample.status == Status::Ended;
+        if matches!(sample.status, Status::Ended | Status::Silent(_)) {
+            sample.rest();
+        }
         if sample.status != Status::Running {
-            sample.head.traffic = Traffic { dropped: sample.head.traffic.dropped, ..Traffic::default() };
             self.reopen(sample, clock);
         }
     }

@@ -182,7 +182,8 @@ fn looked() -> (Switch, Source, Top) {
 fn drawn(top: &mut Top, width: u16, height: u16) -> String {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     terminal.draw(|frame| draw(frame, top, Theme { colour: true })).unwrap();
-    let text = terminal.backend().to_string();
+    // Of nothing no text can be made.
+    let text = if width > 0 { terminal.backend().to_string() } else { String::new() };
     text.lines().map(|line| line.trim_matches('"').trim_end().to_owned() + "\n").collect()
 }
 
@@ -306,6 +307,7 @@ fn a_switch_that_ended_is_waited_for() {
     look(&mut top, 11);
     look(&mut top, 12);
     assert_eq!((&top.sample.status, top.sample.head.traffic.rx_packets), (&Status::Ended, 0.0));
+    assert!(top.sample.ports.iter().all(|port| port.traffic.rx_bits == 0.0));
     assert!(drawn(&mut top, 80, 10).contains("the switch has ended: waiting for it to start again"));
     // Another run counts from the start: no rate comes of that, nor are there the flows of before.
     std::fs::write(switch.path(), "no statistics").unwrap();
