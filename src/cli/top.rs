@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Signal, getpid, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use thiserror::Error;
@@ -148,7 +150,9 @@ fn show(
             source.look(&mut top.sample, start.elapsed());
             top.arrange();
             true
-        } else if event::poll(wait)? {
+        } else if is_gone(wait)? {
+            return Ok(());
+        } else if event::poll(Duration::ZERO)? {
             if let Event::Key(key) = event::read()? {
                 pressed(terminal, top, key)?;
             }
@@ -158,6 +162,20 @@ fn show(
         };
     }
     Ok(())
+}
+
+/// Waits for a key, a signal or the end of `wait`. Whether there is no terminal any more: crossterm would read its end
+/// for ever.
+fn is_gone(wait: Duration) -> io::Result<bool> {
+    let stdin = io::stdin();
+    let mut input = [PollFd::new(&stdin, PollFlags::IN)];
+    let wait = Timespec { tv_sec: 0, tv_nsec: i64::from(wait.min(NOTICE).subsec_nanos()) };
+    match poll(&mut input, Some(&wait)) {
+        Ok(_) => Ok(input[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)),
+        // A signal; that the size has changed is one.
+        Err(Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn pressed(terminal: &mut DefaultTerminal, top: &mut Top, event: KeyEvent) -> io::Result<()> {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use testbed::host::binary;
 use testbed::{Error, Result, Spawn, wait_for};
 
@@ -57,6 +57,13 @@ pub fn in_a_terminal() -> Result<()> {
     kill_process(screen.child()?, Signal::TERM).expect("it runs");
     screen.wait("the end", |text| text.contains("status 143") && text.contains("icanon"))?;
     drop(screen);
+
+    // It ends with its terminal.
+    let screen = Tmux::start(&format!("{top}; exit"))?;
+    screen.wait("tenants", |text| text.contains("1 Tenants"))?;
+    let process = screen.child()?;
+    drop(screen);
+    wait_for(SOON, "the end of it", || Ok(test_kill_process(process).is_err().then_some(())))?;
 
     let screen = Tmux::start(&format!("TERM=dumb {top}{AFTER}"))?;
     screen.wait("that it can't be", |text| text.contains("TERM is `dumb`") && text.contains("status 1"))?;
