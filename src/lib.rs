@@ -18,6 +18,7 @@ pub mod report;
 pub mod shm;
 pub mod suggest;
 pub mod tenancy;
+pub mod top;
 pub mod worker;
 
 /// The version of this build: the package's, and what it was built from.

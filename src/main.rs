@@ -29,6 +29,7 @@ enum Command {
     Show(cli::show::Args),
     Suggest(cli::suggest::Args),
     Test(cli::test::Args),
+    Top(cli::top::Args),
 }
 
 fn main() -> ExitCode {
@@ -47,5 +48,6 @@ fn main() -> ExitCode {
         Command::Show(args) => cli::show::run(args),
         Command::Suggest(args) => cli::suggest::run(args),
         Command::Test(args) => cli::test::run(args),
+        Command::Top(args) => cli::top::run(args),
     }
 }

@@ -14,6 +14,7 @@ pub mod schema;
 pub mod show;
 pub mod suggest;
 pub mod test;
+pub mod top;
 
 use std::fmt;
 use std::io::{self, Write};

@@ -2,7 +2,7 @@
 //!
 //! Reads on from one file to the next when the switch makes another, and knows how many records it has missed.
 
-mod names;
+pub mod names;
 
 use std::path::{Path, PathBuf};
 

@@ -46,13 +46,27 @@ impl Names {
         Ok(())
     }
 
+    /// All of them.
+    pub const fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    /// The endpoint of this address in segment `vni`: `tenant/endpoint`.
+    pub fn endpoint(&self, vni: u32, address: IpAddr) -> Option<&str> {
+        self.endpoints.get(&(vni, address)).map(String::as_str)
+    }
+
+    /// The rule, or default, that has this row.
+    pub fn rule(&self, slot: u32) -> &str {
+        self.rules.get(&slot).map_or("(removed)", String::as_str)
+    }
+
     /// A record with its names.
     pub fn report(&self, reader: &Reader, found: &Found) -> FlowReport {
         let record = &found.record;
         let Record { vni, tenant, .. } = *record;
         let segment = self.segments.get(&vni).map(|(_, name)| name.clone());
         let tenant_name = self.labels.name(What::Tenant, tenant).map(str::to_owned);
-        let rule = |slot: u32| self.rules.get(&slot).cloned().unwrap_or_else(|| "(removed)".to_owned());
         FlowReport {
             event: record.kind.name().to_owned(),
             end: record.end.name().to_owned(),
@@ -102,8 +116,8 @@ impl Names {
             },
             state: record.state.name().to_owned(),
             ruling: record.ruling.name().to_owned(),
-            rule: rule(record.rule),
-            would_rule: rule(record.would_rule),
+            rule: self.rule(record.rule).to_owned(),
+            would_rule: self.rule(record.would_rule).to_owned(),
             epoch: record.epoch,
             picked_up: record.flags.has(Flags::PICKED_UP),
             connect: record.connect.name().to_owned(),

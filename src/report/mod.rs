@@ -10,6 +10,7 @@ mod qos;
 #[cfg(test)]
 pub(crate) mod samples;
 mod session;
+pub mod text;
 
 use std::collections::BTreeMap;
 

@@ -328,6 +328,16 @@ impl Table {
         let field = self.fields.iter().find(|field| field.name == name && field.width == WORD)?;
         self.rows.get(row)?.get(words_of(field))
     }
+
+    /// All words of a row, behind the sequence.
+    pub fn row(&self, row: usize) -> Option<&[u64]> {
+        self.rows.get(row).map(Vec::as_slice)
+    }
+
+    /// Which of a row's words are field `name`.
+    pub fn place(&self, name: &str) -> Option<Range<usize>> {
+        self.fields.iter().find(|field| field.name == name && field.width == WORD).map(words_of)
+    }
 }
 
 /// The words of `field` among those behind the sequence.

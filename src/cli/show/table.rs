@@ -9,6 +9,7 @@ use std::fmt::Display;
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, Table};
 
+use crate::report::text::{bytes, time};
 use crate::report::{
     DropReport, EndpointReport, EndpointState, NeighborState, PollMode, PortKind, PortReport, RuleReport,
     SessionReport, Sessions, TenantReport, Totals, TunnelReport, WorkerReport,
@@ -304,18 +305,6 @@ fn end(session: &SessionReport, address: &str, port: u32) -> String {
     }
 }
 
-/// A time to two digits or more: `850ms`, `12s`, `3m20s`, `2h05m`, `4d`.
-fn time(ns: u64) -> String {
-    let (ms, s) = (ns / 1_000_000, ns / 1_000_000_000);
-    match s {
-        0 => format!("{ms}ms"),
-        1..60 => format!("{s}s"),
-        60..3600 => format!("{}m{:02}s", s / 60, s % 60),
-        3600..86_400 => format!("{}h{:02}m", s / 3600, s / 60 % 60),
-        _ => format!("{}d{:02}h", s / 86_400, s / 3600 % 24),
-    }
-}
-
 /// The equation of [`Totals`], with its numbers.
 fn balance(totals: &Totals) -> String {
     let Totals { rx, tx, drops, replicated, originated, consumed, held, conserved } = totals;
@@ -396,20 +385,6 @@ fn by_count(counts: &BTreeMap<String, u64>) -> String {
 /// `part` of `whole` in per cent.
 fn share(part: u64, whole: u64) -> String {
     if whole == 0 { "-".into() } else { format!("{:.1}%", part as f64 * 100.0 / whole as f64) }
-}
-
-/// Bytes to four digits, in powers of 1024 (IEC 80000-13). JSON has them in full.
-fn bytes(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    let mut value = bytes as f64;
-    let mut unit = "B";
-    for larger in UNITS {
-        if value < 1024.0 {
-            break;
-        }
-        (value, unit) = (value / 1024.0, larger);
-    }
-    if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod fabric;
 mod isolation;
 mod reach;
 mod restarts;
+mod top;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use testbed::Result;
@@ -25,6 +26,7 @@ fn main() {
         trial("tenants with equal addresses are worlds apart", isolation::equal_addresses),
         trial("guests killed in mid-transfer come back", restarts::guests_killed),
         trial("guests find a switch that was killed and restarted", restarts::switch_killed),
+        trial("weft top shows it all in a terminal, and gives that back", top::in_a_terminal),
         trial("the most guests that a process takes reach each other", reach::many),
     ];
     libtest_mimic::run(&arguments, trials).exit();
