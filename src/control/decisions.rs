@@ -8,8 +8,8 @@ use weft_pipelines::sink::Decided;
 use weft_pipelines::wire::ipv4::protocol;
 
 use super::compile::Compiled;
-use super::sessions::protocol_name;
 use crate::config::checked::{Fabric, Tenant};
+use crate::report::text::protocol_name;
 
 /// The names by which decisions are told.
 #[derive(Clone, Copy, Debug)]

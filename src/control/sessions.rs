@@ -11,6 +11,7 @@ use weft_pipelines::snapshot::PortKind;
 use super::compile::{Compiled, TenantPolicy};
 use super::words;
 use crate::config::checked::{Fabric, Tenant};
+use crate::report::text::protocol_name;
 use crate::report::{RuleReport, SessionChange, SessionChanges, SessionFilter, SessionReport};
 use crate::worker::SessionRecord;
 
@@ -252,19 +253,6 @@ impl<'a> Judge<'a> {
             old,
             new,
         }
-    }
-}
-
-/// A protocol's name, or its number.
-/// A protocol by its name, or its number.
-pub(super) fn protocol_name(number: u8) -> String {
-    match number {
-        1 => "icmp".to_owned(),
-        6 => "tcp".to_owned(),
-        17 => "udp".to_owned(),
-        58 => "icmpv6".to_owned(),
-        132 => "sctp".to_owned(),
-        number => number.to_string(),
     }
 }
 

@@ -97,7 +97,12 @@ impl Flows {
         }
         match state {
             State::Superseded => {
-                let next = Reader::open(&self.path)?;
+                let next = match Reader::open(&self.path) {
+                    Ok(next) => next,
+                    // The switch has ended meanwhile, and taken that file along.
+                    Err(error) if error.is_gone() => return Ok(Told::Ended),
+                    Err(error) => return Err(error),
+                };
                 self.before = self.missed();
                 self.records = next.records();
                 self.names = Names::new(&next)?;

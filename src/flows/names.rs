@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use crate::explain::purpose::protocol_name;
+use crate::report::text::protocol_name;
 use crate::report::{FlowEnd, FlowReport};
 use crate::shm::record::{Flags, NOT_HERE, Record};
 use crate::shm::{Found, Labels, ReadError, Reader, What};

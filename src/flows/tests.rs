@@ -122,3 +122,18 @@ fn it_goes_on_in_the_next_file_and_knows_what_it_missed() {
     drop(after);
     assert_eq!(flows.next().unwrap(), Told::Ended);
 }
+
+#[test]
+fn one_that_slept_while_the_switch_went_on_elsewhere_and_ended_is_told_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(FILE);
+    let (before, mut workers) = file(&path);
+    let mut flows = Flows::open(&path, false).unwrap();
+    workers[0].record(&record(1));
+    let (after, _) = file(&path);
+    before.superseded();
+    drop(after);
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(next(&mut flows).flow, 1);
+    assert_eq!(flows.next().unwrap(), Told::Ended);
+}

@@ -430,6 +430,13 @@ impl Records {
     }
 }
 
+impl ReadError {
+    /// Whether there is no such file.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
 /// Why a file cannot be read.
 #[derive(Debug, Error)]
 pub enum ReadError {

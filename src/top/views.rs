@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use super::flows::Flow;
 use super::sample::{Sample, Traffic};
 use super::text;
-use crate::explain::purpose::protocol_name;
+use crate::report::text::protocol_name;
 use crate::report::text::{bytes, time};
 use crate::shm::What;
 use crate::shm::record::{End, Ruling};

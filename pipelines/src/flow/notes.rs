@@ -40,7 +40,7 @@ pub enum Connect {
     Waiting,
     /// It was accepted.
     Accepted,
-    /// It was refused, by a reset.
+    /// It was refused, by a reset of the responder.
     Refused,
 }
 
@@ -82,7 +82,9 @@ impl Notes {
     pub fn changed(&mut self, (before, after): (State, State), side: Side, now: Tick) {
         let since = |then: u32| stamp(now).wrapping_sub(then).max(1);
         match (before, after) {
-            (State::TcpSynSent | State::TcpSynReceived, State::TcpClosed) => self.connect = Connect::Refused,
+            (State::TcpSynSent | State::TcpSynReceived, State::TcpClosed) if side == Side::Responder => {
+                self.connect = Connect::Refused;
+            }
             (State::TcpSynSent, State::TcpSynReceived) if side == Side::Responder => {
                 self.connected[side.index()] = since(stamp(self.started));
                 self.since = stamp(now);
@@ -173,6 +175,21 @@ impl End {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_resets_tells_whether_it_was_refused() {
+        let (open, answered, over) = (State::TcpSynSent, State::TcpSynReceived, State::TcpClosed);
+        let begun = Notes { connect: Connect::Waiting, ..Notes::new(1, Tick(0)) };
+        let mut refused = begun;
+        refused.changed((open, over), Side::Responder, Tick(1_000_000));
+        assert_eq!(refused.connect, Connect::Refused);
+        // A scan: answered, and not wanted.
+        let mut scanned = begun;
+        scanned.changed((open, answered), Side::Responder, Tick(2_000_000));
+        scanned.changed((answered, over), Side::Initiator, Tick(3_000_000));
+        assert_eq!(scanned.connect, Connect::Accepted);
+        assert!(scanned.connected().iter().all(|nanos| *nanos > 900_000));
+    }
 
     #[test]
     fn traffic_is_told_of_every_nine_seconds_and_not_of_all_at_once() {
