@@ -5,15 +5,14 @@ mod cycles;
 
 use criterion::measurement::Measurement;
 use criterion::{Criterion, Throughput};
-use weft_pipelines::qos::Classes;
 use weft_pipelines::stages::encap::encap;
 use weft_pipelines::stages::parse::parse;
 use weft_pipelines::testing::Lab;
 use weft_pipelines::testing::frames::flows;
 use weft_pipelines::testing::lab::endpoint::{DB1, WEB1};
-use weft_pipelines::testing::lab::{host, tunnel};
+use weft_pipelines::testing::lab::{host, port, tunnel};
 use weft_pipelines::testing::treadmill::Belt;
-use weft_pipelines::{BURST, Batch, SegmentId};
+use weft_pipelines::{BURST, Batch};
 
 fn main() {
     cycles::run(bench, bench);
@@ -22,7 +21,7 @@ fn main() {
 /// Taking the burst from the belt and putting it back is in the figure.
 fn bench<M: Measurement>(criterion: &mut Criterion<M>, unit: &str) {
     let snapshot = Lab::default().snapshot(host::HV_A);
-    let classes = Classes::default();
+    let guest = snapshot.guest(port::BLUE_WEB1).expect("a guest's");
     let mut group = criterion.benchmark_group(format!("encap{unit}"));
     group.throughput(Throughput::Elements(BURST as u64));
     let mut belt = Belt::new(&flows(WEB1, DB1, BURST as u16, 64));
@@ -34,8 +33,7 @@ fn bench<M: Measurement>(criterion: &mut Criterion<M>, unit: &str) {
         batch.take().into_iter().for_each(|frame| belt.put_back(frame));
         batch.load(|frames| belt.fill(frames));
         if works {
-            batch.segments = [SegmentId(0); BURST];
-            encap(&mut batch, &snapshot, &classes);
+            encap(&mut batch, &snapshot, guest);
         }
     };
     group.bench_function("the belt alone", |bencher| bencher.iter(|| round(false)));

@@ -15,7 +15,14 @@ pub struct Traffic {
 }
 
 impl Traffic {
+    /// One packet of `bytes`.
+    #[inline]
+    pub const fn of(bytes: usize) -> Self {
+        Self { packets: 1, bytes: bytes as u64 }
+    }
+
     /// Counts one packet of `bytes`.
+    #[inline]
     pub fn add(&mut self, bytes: usize) {
         self.packets += 1;
         self.bytes += bytes as u64;

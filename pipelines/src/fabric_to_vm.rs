@@ -9,7 +9,7 @@ use crate::sink::Sink;
 use crate::snapshot::Uplink;
 use crate::stages::check_policy::{self, Opener};
 use crate::stages::forward::{self, Destination};
-use crate::stages::{account, answer, carry_marks, decap, deliver, lookup_flow, parse, replicate, untag};
+use crate::stages::{account, answer, carry_marks, decap, deliver, lookup_flow, parse, replicate};
 use crate::verdict::Verdict;
 
 /// Takes the burst in `batch` from `port`, which is `uplink`.
@@ -23,7 +23,6 @@ pub fn fabric_to_vm<F: Frame, S: Sink<F>>(
     decap::decap(batch, context.snapshot, uplink);
     context.eyes.see("decap", batch);
     account::decapsulated(context, batch);
-    untag::untag(batch);
     parse::parse(batch);
     context.eyes.see("parse", batch);
     carry_marks::carry_marks(batch, context.snapshot.qos.dscp);

@@ -10,6 +10,12 @@ pub trait Frame: Sized {
     /// For a packet of several segments these are the first segment's bytes: see [`is_linear`](Self::is_linear).
     fn data(&self) -> &[u8];
 
+    /// How many bytes those are.
+    #[inline]
+    fn size(&self) -> usize {
+        self.data().len()
+    }
+
     /// The same bytes, to be written.
     fn data_mut(&mut self) -> &mut [u8];
 

@@ -132,6 +132,7 @@ impl<F: Frame> Plane<F> {
         sink: &mut S,
     ) {
         let (mut context, arrived, _) = self.context(snapshot, now, sink);
+        let mut way = None;
         for handed in handed {
             match handed {
                 // The other worker's configuration can be one older or newer for a moment.
@@ -145,7 +146,7 @@ impl<F: Frame> Plane<F> {
                     _ => account::astray(&mut context, port, Reason::PortDown, frame),
                 },
                 Handed::IntoTunnel(tunnel, tag, frame) => match snapshot.tunnels.get(tunnel.index()) {
-                    Some(_) => resolve::resolve(&mut context, tunnel, tag, frame),
+                    Some(_) => resolve::resolve(&mut context, &mut way, tunnel, tag, frame),
                     None => account::astray(&mut context, PortId(0), Reason::NoUplink, frame),
                 },
             }

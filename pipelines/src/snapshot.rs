@@ -201,6 +201,7 @@ impl Endpoints {
     }
 
     /// Where `mac` is in `segment`.
+    #[inline]
     pub fn find(&self, segment: SegmentId, mac: Mac) -> Option<Place> {
         self.0.find(Self::key(segment, mac))
     }

@@ -16,17 +16,14 @@ pub fn vm_to_fabric<F: Frame, S: Sink<F>>(
     guest: &Guest,
     batch: &mut Batch<F>,
 ) {
-    encap::encap(batch, context.snapshot, &guest.classes);
+    encap::encap(batch, context.snapshot, guest);
     context.eyes.see("encap", batch);
+    account::encapsulated(context, guest.tenant, batch);
+    let mut way = None;
     for (i, frame) in batch.take().into_iter().enumerate() {
-        let (segment, tunnel) = (batch.segments[i], batch.tunnels[i]);
-        let tenant = account::tenant_of(context, segment);
         match batch.verdict(i) {
-            Verdict::Drop(reason) => account::dropped(context, port, tenant, reason, frame),
-            _ => {
-                account::encapsulated(context, tunnel, tenant, &frame);
-                resolve::resolve(context, tunnel, batch.tags[i], frame);
-            }
+            Verdict::Drop(reason) => account::dropped(context, port, Some(guest.tenant), reason, frame),
+            _ => resolve::resolve(context, &mut way, batch.tunnels[i], batch.tags[i], frame),
         }
     }
 }

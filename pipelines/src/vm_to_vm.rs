@@ -10,7 +10,7 @@ use crate::sink::Sink;
 use crate::snapshot::{Guest, Target};
 use crate::stages::check_policy::{self, Opener};
 use crate::stages::forward::{self, Destination};
-use crate::stages::{account, deliver, lookup_flow, meter, parse, replicate, spoof_check, untag};
+use crate::stages::{account, deliver, lookup_flow, meter, parse, replicate, spoof_check};
 use crate::verdict::Verdict;
 use crate::vm_to_fabric;
 
@@ -23,7 +23,6 @@ pub fn vm_to_vm<F: Frame, S: Sink<F>>(
     leaving: &mut Batch<F>,
 ) {
     account::received(context, port, batch);
-    untag::untag(batch);
     parse::parse(batch);
     context.eyes.see("parse", batch);
     spoof_check::spoof_check(batch, guest);

@@ -143,6 +143,10 @@ impl Frame for Mbuf {
         }
     }
 
+    fn size(&self) -> usize {
+        self.raw().data_len.into()
+    }
+
     #[inline]
     fn data_mut(&mut self) -> &mut [u8] {
         let raw = self.raw_mut();

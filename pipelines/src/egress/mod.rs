@@ -183,7 +183,7 @@ impl<F: Frame> Egress<F> {
         let (Some(output), Some(guest)) = (output, snapshot.guest(port)) else {
             return lose(exit, port, Reason::PortDown, frame);
         };
-        let cost = snapshot.qos.charge.of(frame.data().len(), 0);
+        let cost = snapshot.qos.charge.of(frame.size(), 0);
         if !output.is_stalled() && self.guests.pass(leaf, cost, exit.now) {
             exit.counters.port(port).to_guest.passed.add(cost as usize);
             return self.push(exit, port, frame);
@@ -210,7 +210,7 @@ impl<F: Frame> Egress<F> {
             // Its guest has gone meanwhile.
             return self.originate(exit, port, frame);
         };
-        let inner = frame.data().len().saturating_sub(template::LEN);
+        let inner = frame.size().saturating_sub(template::LEN);
         let cost = snapshot.qos.charge.of(inner, template::LEN);
         if !output.is_stalled() && shaper.pass(leaf, cost, exit.now) {
             exit.counters.port(tag.from).to_fabric.passed.add(cost as usize);

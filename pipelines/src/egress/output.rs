@@ -111,7 +111,7 @@ impl<F: Frame> Output<F> {
         }
         let all = traffic(&self.burst);
         sink.send(port, &mut self.burst);
-        let left = traffic(&self.burst);
+        let left = if self.burst.is_empty() { Traffic::default() } else { traffic(&self.burst) };
         Some(Traffic { packets: all.packets - left.packets, bytes: all.bytes - left.bytes })
     }
 
@@ -122,6 +122,6 @@ impl<F: Frame> Output<F> {
 }
 
 fn traffic<F: Frame>(burst: &Burst<F>) -> Traffic {
-    let bytes = burst.iter().map(|frame| frame.data().len() as u64).sum();
+    let bytes = burst.iter().map(|frame| frame.size() as u64).sum();
     Traffic { packets: burst.len() as u64, bytes }
 }

@@ -3,7 +3,7 @@
 use core::fmt::Debug;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::wire::Vni;
+use crate::wire::{End4, Vni};
 
 /// The key of a session, of either family.
 pub trait Key: Copy + Eq + Default + Debug {
@@ -92,19 +92,28 @@ const fn vni_of(vni_protocol: u32) -> Vni {
     }
 }
 
+impl Key4 {
+    /// The key of a packet with ports, see [`Key::new`].
+    #[inline]
+    pub fn of_ends(vni: Vni, protocol: u8, from: End4, to: End4) -> (Self, Toward) {
+        let toward = if from <= to { Toward::High } else { Toward::Low };
+        let (low, high) = (from.word().min(to.word()), from.word().max(to.word()));
+        let key = Self {
+            low: (low >> 16) as u32,
+            high: (high >> 16) as u32,
+            ports: (low as u32) << 16 | high as u32 & 0xffff,
+            vni_protocol: vni.value() << 8 | u32::from(protocol),
+        };
+        (key, toward)
+    }
+}
+
 impl Key for Key4 {
     type Address = Ipv4Addr;
 
     fn new(vni: Vni, protocol: u8, from: (Ipv4Addr, u16), to: (Ipv4Addr, u16)) -> (Self, Toward) {
-        let vni_protocol = vni.value() << 8 | u32::from(protocol);
-        let (a, b) = ((from.0.to_bits(), from.1), (to.0.to_bits(), to.1));
-        let key = |low: (u32, u16), high: (u32, u16)| Self {
-            low: low.0,
-            high: high.0,
-            ports: pair(low.1, high.1),
-            vni_protocol,
-        };
-        if a <= b { (key(a, b), Toward::High) } else { (key(b, a), Toward::Low) }
+        let end = |(address, port): (Ipv4Addr, u16)| End4::new(address.to_bits(), port);
+        Self::of_ends(vni, protocol, end(from), end(to))
     }
 
     fn by_address(

@@ -7,10 +7,12 @@ pub const fn mix(a: u64, b: u64) -> u64 {
     product as u64 ^ (product >> 64) as u64
 }
 
-/// A hash of a conversation that is the same in both directions: the two ends are put in order first.
+/// A hash of a conversation that is the same in both directions: sum and difference of the two ends do not tell which
+/// is which, and together hardly leave a choice what they are.
+#[inline]
 pub const fn symmetric(end: u64, other_end: u64, protocol: u8) -> u32 {
-    let (low, high) = if end < other_end { (end, other_end) } else { (other_end, end) };
-    (mix(mix(low, high), protocol as u64) >> 32) as u32
+    let (sum, difference) = (end.wrapping_add(other_end), end ^ other_end);
+    (mix(sum ^ (protocol as u64) << 56, difference) >> 32) as u32
 }
 
 #[cfg(test)]

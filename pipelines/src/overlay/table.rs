@@ -31,6 +31,7 @@ impl<V: Copy> Table<V> {
     }
 
     /// The value of `key`.
+    #[inline]
     pub fn find(&self, key: u64) -> Option<V> {
         let mask = self.slots.len().wrapping_sub(1);
         let start = mix(key, 0) as usize;

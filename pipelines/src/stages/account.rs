@@ -2,9 +2,9 @@
 
 use crate::batch::Batch;
 use crate::context::Context;
-use crate::counters::Counters;
+use crate::counters::{Counters, Traffic};
 use crate::frame::Frame;
-use crate::ids::{PortId, SegmentId, TenantId, TunnelId};
+use crate::ids::{PortId, SegmentId, TenantId};
 use crate::overlay::template;
 use crate::sink::Sink;
 use crate::snapshot::Snapshot;
@@ -15,33 +15,63 @@ use crate::wire::{Ethernet, Ipv4, Udp, Vxlan};
 
 /// Counts the packets that `port` received.
 pub fn received<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, port: PortId, batch: &Batch<F>) {
-    let rx = &mut context.counters.port(port).rx;
-    batch.frames().iter().for_each(|frame| rx.add(frame.data().len()));
+    let bytes = batch.frames().iter().map(|frame| frame.size() as u64).sum();
+    context.counters.port(port).rx += Traffic { packets: batch.len() as u64, bytes };
 }
 
-/// Counts a packet, with its outer headers, that goes into `tunnel`.
+/// Counts the passing packets, with their outer headers, that go into tunnels; they are `tenant`'s.
 pub fn encapsulated<F: Frame, S: Sink<F>>(
     context: &mut Context<'_, F, S>,
-    tunnel: TunnelId,
-    tenant: Option<TenantId>,
-    frame: &F,
+    tenant: TenantId,
+    batch: &Batch<F>,
 ) {
-    let bytes = frame.data().len();
-    context.counters.tunnel(tunnel).tx.add(bytes);
-    if let Some(tenant) = tenant {
-        context.counters.tenant(tenant).to_fabric.add(bytes - template::LEN);
-    }
+    let mut all = Traffic::default();
+    runs(
+        batch,
+        |i| batch.tunnels[i],
+        |tunnel, traffic| {
+            context.counters.tunnel(tunnel).tx += traffic;
+            all += traffic;
+        },
+    );
+    all.bytes -= all.packets * template::LEN as u64;
+    context.counters.tenant(tenant).to_fabric += all;
 }
 
 /// Counts the passing packets, without their outer headers, that came through tunnels.
 pub fn decapsulated<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, batch: &Batch<F>) {
-    for i in batch.passing() {
-        let bytes = batch.frame(i).data().len();
-        context.counters.tunnel(batch.tunnels[i]).rx.add(bytes + template::LEN);
-        if let Some(tenant) = tenant_of(context, batch.segments[i]) {
-            context.counters.tenant(tenant).from_fabric.add(bytes);
+    runs(
+        batch,
+        |i| (batch.tunnels[i], batch.segments[i]),
+        |(tunnel, segment), inner| {
+            let outer = Traffic { bytes: inner.bytes + inner.packets * template::LEN as u64, ..inner };
+            context.counters.tunnel(tunnel).rx += outer;
+            if let Some(tenant) = tenant_of(context, segment) {
+                context.counters.tenant(tenant).from_fabric += inner;
+            }
+        },
+    );
+}
+
+/// Sums up the passing packets that follow each other with the same key: mostly the burst is one run.
+#[inline]
+fn runs<F: Frame, K: Copy + PartialEq>(
+    batch: &Batch<F>,
+    key: impl Fn(usize) -> K,
+    mut count: impl FnMut(K, Traffic),
+) {
+    let mut passing = batch.passing();
+    let Some(first) = passing.next() else { return };
+    let mut run = (key(first), Traffic::of(batch.frame(first).size()));
+    for i in passing {
+        let key = key(i);
+        if key != run.0 {
+            count(run.0, run.1);
+            run = (key, Traffic::default());
         }
+        run.1.add(batch.frame(i).size());
     }
+    count(run.0, run.1);
 }
 
 /// Counts a packet that was received from `port`, or was on its way out by it, and gives its buffer back.

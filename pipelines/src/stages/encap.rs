@@ -3,17 +3,19 @@
 use crate::batch::Batch;
 use crate::frame::Frame;
 use crate::overlay::template;
-use crate::qos::{Classes, Dscp};
-use crate::snapshot::Snapshot;
+use crate::qos::Dscp;
+use crate::snapshot::{Guest, Snapshot};
 use crate::stages::parse::{Headers, Network};
 use crate::verdict::Reason;
 use crate::wire::tos::ECN;
 
-/// Encapsulates every passing frame for its tunnel; only the outer destination MAC stays to be filled in.
+/// Encapsulates every passing frame, which `guest` has sent, for its tunnel; only the outer destination MAC stays to be
+/// filled in.
 ///
-/// The outer ECN is the inner's (RFC 6040, section 4.1); the outer DSCP is the inner's or the traffic class's, of the
-/// `classes` that the sender has (RFC 2983). ARP has neither, and both are 0.
-pub fn encap<F: Frame>(batch: &mut Batch<F>, snapshot: &Snapshot, classes: &Classes) {
+/// The outer ECN is the inner's (RFC 6040, section 4.1); the outer DSCP is the inner's or, of the sender's classes, the
+/// traffic class's (RFC 2983). ARP has neither, and both are 0.
+pub fn encap<F: Frame>(batch: &mut Batch<F>, snapshot: &Snapshot, guest: &Guest) {
+    let (vni, classes) = (snapshot.segment(guest.segment).vni, &*guest.classes);
     for i in batch.passing() {
         let Headers { network, tos, hash, .. } = batch.headers[i];
         let tos = match snapshot.qos.dscp {
@@ -21,10 +23,9 @@ pub fn encap<F: Frame>(batch: &mut Batch<F>, snapshot: &Snapshot, classes: &Clas
             Dscp::Uniform => tos,
             Dscp::Pipe => classes.outer[classes.of(tos).index()] << 2 | tos & ECN,
         };
-        let vni = snapshot.segment(batch.segments[i]).vni;
         let tunnel = snapshot.tunnel(batch.tunnels[i]);
         let frame = batch.frame_mut(i);
-        let inner = frame.data().len();
+        let inner = frame.size();
         if inner > usize::from(tunnel.max_inner) {
             batch.drop(i, Reason::ExceedsUnderlayMtu);
         } else if !frame.prepend(template::LEN) {

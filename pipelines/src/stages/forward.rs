@@ -21,9 +21,20 @@ pub enum Destination {
 
 /// Finds the destination of every passing packet that `port`, a guest's in `segment`, sent.
 pub fn from_vm<F: Frame>(batch: &mut Batch<F>, snapshot: &Snapshot, port: PortId, segment: SegmentId) {
+    // Packets that follow each other mostly have one destination: it is looked up when it changes.
+    let mut last = None;
     for i in batch.passing() {
         batch.segments[i] = segment;
-        match destination(snapshot, segment, batch.frame(i).data()) {
+        let frame = batch.frame(i).data();
+        let Some(mac) = Ethernet::split(frame).map(|(header, _)| header.destination().to_bits()) else {
+            batch.drop(i, Reason::Truncated);
+            continue;
+        };
+        let found = match last {
+            Some((of, found)) if of == mac => found,
+            _ => last.insert((mac, destination(snapshot, segment, Mac::from_bits(mac)))).1,
+        };
+        match found {
             Ok(Destination::Port(to)) if to == port => batch.drop(i, Reason::Hairpin),
             Ok(to) => batch.destinations[i] = to,
             Err(reason) => batch.drop(i, reason),
@@ -37,13 +48,16 @@ pub fn from_vm<F: Frame>(batch: &mut Batch<F>, snapshot: &Snapshot, port: PortId
 pub fn from_fabric<F: Frame>(batch: &mut Batch<F>, snapshot: &Snapshot) {
     for i in batch.passing() {
         let (segment, frame) = (batch.segments[i], batch.frame(i).data());
-        let source =
-            Ethernet::split(frame).and_then(|(header, _)| snapshot.endpoints.find(segment, header.source()));
+        let Some((header, _)) = Ethernet::split(frame) else {
+            batch.drop(i, Reason::Truncated);
+            continue;
+        };
+        let source = snapshot.endpoints.find(segment, header.source());
         if source.is_some_and(|place| place != Place::There(batch.tunnels[i])) {
             batch.drop(i, Reason::SpoofedFabric);
             continue;
         }
-        match destination(snapshot, segment, frame) {
+        match destination(snapshot, segment, header.destination()) {
             Ok(Destination::Tunnel(_)) | Err(Reason::NoUplink) => batch.drop(i, Reason::NotHere),
             Ok(to) => batch.destinations[i] = to,
             Err(reason) => batch.drop(i, reason),
@@ -51,9 +65,7 @@ pub fn from_fabric<F: Frame>(batch: &mut Batch<F>, snapshot: &Snapshot) {
     }
 }
 
-fn destination(snapshot: &Snapshot, segment: SegmentId, frame: &[u8]) -> Result<Destination, Reason> {
-    let (header, _) = Ethernet::split(frame).ok_or(Reason::Truncated)?;
-    let mac = header.destination();
+fn destination(snapshot: &Snapshot, segment: SegmentId, mac: Mac) -> Result<Destination, Reason> {
     if mac.is_multicast() {
         return if is_link_local(mac) { Err(Reason::LinkLocalMulticast) } else { Ok(Destination::Everyone) };
     }

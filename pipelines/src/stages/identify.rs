@@ -36,29 +36,21 @@ pub enum Identity {
     None(Part),
 }
 
-/// The flow that the packet in `frame`, whose headers are known, belongs to in segment `vni`.
+/// The key of what most packets are, which their headers tell alone: TCP or UDP over IPv4, whole. It opens its flow, or
+/// is of it.
 #[inline]
-pub fn identify(frame: &[u8], headers: &Headers, vni: Vni) -> Identity {
-    const ADDRESSES: usize = ethernet::LEN + 12;
-    // Most packets, and the way with the least to do: so it stands here, to be compiled into the loop.
-    if headers.network == Network::Ipv4
-        && headers.fragment != Fragment::Later
-        && has_ports(headers.protocol)
-        && let Some(addresses) = frame.get(ADDRESSES..).and_then(|rest| rest.first_chunk::<8>())
-        && let Some(ports) =
-            frame.get(usize::from(headers.transport)..).and_then(|rest| rest.first_chunk::<4>())
-    {
-        let [a, b, c, d, e, f, g, h] = *addresses;
-        let (from, to) = (Ipv4Addr::new(a, b, c, d), Ipv4Addr::new(e, f, g, h));
-        let [source, destination] = [[ports[0], ports[1]], [ports[2], ports[3]]].map(u16::from_be_bytes);
-        let (key, toward) = Key4::new(vni, headers.protocol, (from, source), (to, destination));
-        return Identity::V4(key, toward, Part::Opens);
-    }
-    identify_other(frame, headers, vni)
+pub fn plain(headers: &Headers, vni: Vni) -> Option<(Key4, Toward)> {
+    let is_plain = headers.network == Network::Ipv4
+        && headers.fragment == Fragment::Whole
+        && matches!(headers.protocol, protocol::TCP | protocol::UDP);
+    is_plain.then(|| Key4::of_ends(vni, headers.protocol, headers.source, headers.destination))
 }
 
-#[inline(never)]
-fn identify_other(frame: &[u8], headers: &Headers, vni: Vni) -> Identity {
+/// The flow that the packet in `frame`, whose headers are known, belongs to in segment `vni`.
+pub fn identify(frame: &[u8], headers: &Headers, vni: Vni) -> Identity {
+    if let Some((key, toward)) = plain(headers, vni) {
+        return Identity::V4(key, toward, Part::Opens);
+    }
     match (headers.network, headers.fragment) {
         (Network::Arp, _) => Identity::None(Part::None),
         (_, Fragment::Later) => Identity::None(Part::Later),

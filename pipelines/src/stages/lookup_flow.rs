@@ -3,12 +3,12 @@
 //! What it finds are candidates: `check_policy` looks whether they are the right ones, when their lines have come.
 
 use crate::batch::{BURST, Batch, Passing};
-use crate::flow::{Hash, Key4, Key6, Sessions, Slot, Toward};
+use crate::flow::{Hash, Key, Key4, Key6, Sessions, Slot, Table, Toward};
 use crate::frame::Frame;
 use crate::ids::SegmentId;
 use crate::snapshot::Snapshot;
 use crate::stages::forward::Destination;
-use crate::stages::identify::{Identity, Part, identify};
+use crate::stages::identify::{self, Identity, Part};
 use crate::wire::Vni;
 use crate::wire::ipv4::protocol;
 
@@ -63,7 +63,14 @@ pub fn lookup_flow<F: Frame>(
         }
         let (frame, headers, flows) = batch.frame_and_flows(i);
         tcp |= u32::from(headers.protocol == protocol::TCP) << i;
-        match identify(frame.data(), headers, vni) {
+        if let Some((key, toward)) = identify::plain(headers, vni) {
+            (flows.keys4[i], flows.towards[i], flows.parts[i]) = (key, toward, Part::Opens);
+            flows.hashes[i] = sessions.v4.hash(&key);
+            sessions.v4.prefetch(flows.hashes[i]);
+            v4 |= 1 << i;
+            continue;
+        }
+        match identify::identify(frame.data(), headers, vni) {
             Identity::V4(key, toward, part) => {
                 (flows.keys4[i], flows.towards[i], flows.parts[i]) = (key, toward, part);
                 flows.hashes[i] = sessions.v4.hash(&key);
@@ -80,16 +87,25 @@ pub fn lookup_flow<F: Frame>(
         }
     }
     let Flows { hashes, candidates, .. } = &mut batch.flows;
-    for i in Passing::of(v4) {
-        candidates[i] = sessions.v4.candidate(hashes[i]);
-        if let Some(slot) = candidates[i].filter(|_| tcp & 1 << i != 0) {
-            sessions.v4.prefetch_notes(slot);
-        }
-    }
-    for i in Passing::of(v6) {
-        candidates[i] = sessions.v6.candidate(hashes[i]);
-        if let Some(slot) = candidates[i].filter(|_| tcp & 1 << i != 0) {
-            sessions.v6.prefetch_notes(slot);
+    find(&sessions.v4, v4, tcp, hashes, candidates);
+    find(&sessions.v6, v6, tcp, hashes, candidates);
+}
+
+/// Finds the sessions that these packets may be of; those of TCP write notes of theirs.
+#[inline(always)]
+fn find<K: Key>(
+    table: &Table<K>,
+    packets: u32,
+    tcp: u32,
+    hashes: &[Hash; BURST],
+    candidates: &mut [Option<Slot>; BURST],
+) {
+    for i in Passing::of(packets) {
+        candidates[i] = table.candidate(hashes[i]);
+        if tcp & 1 << i != 0
+            && let Some(slot) = candidates[i]
+        {
+            table.prefetch_notes(slot);
         }
     }
 }

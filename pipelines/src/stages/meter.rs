@@ -28,7 +28,7 @@ pub fn meter<F: Frame, S: Sink<F>>(
     let (snapshot, charge) = (context.snapshot, context.snapshot.qos.charge);
     let (mut costs, mut all) = ([0; BURST], Traffic::default());
     for i in batch.passing() {
-        let bytes = batch.frame(i).data().len();
+        let bytes = batch.frame(i).size();
         costs[i] = match batch.destinations[i] {
             Destination::Port(_) => charge.of(bytes, 0),
             Destination::Tunnel(_) => charge.of(bytes, template::LEN),

@@ -12,22 +12,54 @@ use crate::wire::Mac;
 use crate::wire::arp::{self, Operation};
 use crate::wire::ethernet::{self, EtherType};
 
-/// Sends `frame`, encapsulated for `tunnel`, to the tunnel's next hop, through the worker that owns the uplink.
-pub fn resolve<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, tunnel: TunnelId, tag: Tag, frame: F) {
+/// The way that a tunnel's packets take, once it is known: for a burst at most.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    tunnel: TunnelId,
+    uplink: PortId,
+    mac: Mac,
+}
+
+/// Sends `frame`, encapsulated for `tunnel`, to the tunnel's next hop, through the worker that owns the uplink. `way` is
+/// the way that an earlier packet of the burst took, to begin with none.
+#[inline]
+pub fn resolve<F: Frame, S: Sink<F>>(
+    context: &mut Context<'_, F, S>,
+    way: &mut Option<Way>,
+    tunnel: TunnelId,
+    tag: Tag,
+    frame: F,
+) {
+    match way {
+        Some(known) if known.tunnel == tunnel => send(context, known.uplink, known.mac, tag, frame),
+        _ => *way = find(context, tunnel, tag, frame),
+    }
+}
+
+/// Finds the way, and sends the first packet. Returns the way, if others can take it without being looked at.
+#[inline(never)]
+fn find<F: Frame, S: Sink<F>>(
+    context: &mut Context<'_, F, S>,
+    tunnel: TunnelId,
+    tag: Tag,
+    frame: F,
+) -> Option<Way> {
     let hop = context.snapshot.tunnel(tunnel).hop;
     let uplink = context.snapshot.hop(hop).uplink;
     let owner = context.snapshot.port(uplink).worker;
     if owner != context.worker {
-        return context.sink.hand_over(owner, Handed::IntoTunnel(tunnel, tag, frame));
+        context.sink.hand_over(owner, Handed::IntoTunnel(tunnel, tag, frame));
+        return None;
     }
-    if let Some((mac, confirm)) = context.neighbors.find(hop, context.now) {
-        send(context, uplink, mac, tag, frame);
-        if confirm && let Some(question) = context.neighbors.confirm(hop, context.now) {
-            ask(context, question);
-        }
-    } else {
+    let Some((mac, confirm)) = context.neighbors.find(hop, context.now) else {
         hold(context, uplink, hop, tag, frame);
+        return None;
+    };
+    send(context, uplink, mac, tag, frame);
+    if confirm && let Some(question) = context.neighbors.confirm(hop, context.now) {
+        ask(context, question);
     }
+    Some(Way { tunnel, uplink, mac })
 }
 
 /// Keeps a packet for a hop that has to be asked first.

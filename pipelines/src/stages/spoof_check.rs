@@ -21,9 +21,10 @@ pub fn spoof_check<F: Frame>(batch: &mut Batch<F>, guest: &Guest) {
     }
 }
 
+#[inline]
 fn check(frame: &[u8], headers: &Headers, guest: &Guest) -> Result<(), Reason> {
     let (ethernet, packet) = Ethernet::split(frame).ok_or(Reason::Truncated)?;
-    if ethernet.source() != guest.mac {
+    if ethernet.source().to_bits() != guest.mac.to_bits() {
         return Err(Reason::SpoofedMac);
     }
     match headers.network {
@@ -33,11 +34,14 @@ fn check(frame: &[u8], headers: &Headers, guest: &Guest) -> Result<(), Reason> {
     }
 }
 
+#[inline]
 fn check_ipv4(packet: &[u8], headers: &Headers, guest: &Guest) -> Result<(), Reason> {
+    if guest.ipv4.contains(&headers.source.address()) { Ok(()) } else { check_unspecified(packet, headers) }
+}
+
+#[cold]
+fn check_unspecified(packet: &[u8], headers: &Headers) -> Result<(), Reason> {
     let (ip, payload) = Ipv4::split(packet).map_err(|_| Reason::MalformedIpv4)?;
-    if guest.ipv4.contains(&ip.source()) {
-        return Ok(());
-    }
     // A guest that has no address yet asks for one (RFC 2131, section 4.1).
     let asks_for_address = ip.source() == Ipv4Addr::UNSPECIFIED
         && ip.destination() == Ipv4Addr::BROADCAST

@@ -54,6 +54,10 @@ impl Frame for FixedFrame {
         &self.0.room[usize::from(self.0.start)..usize::from(self.0.end)]
     }
 
+    fn size(&self) -> usize {
+        usize::from(self.0.end - self.0.start)
+    }
+
     fn data_mut(&mut self) -> &mut [u8] {
         &mut self.0.room[usize::from(self.0.start)..usize::from(self.0.end)]
     }

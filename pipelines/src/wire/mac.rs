@@ -23,7 +23,14 @@ impl Mac {
         !self.is_multicast() && self != Self::ZERO
     }
 
+    /// The address that the low 48 bits of an integer have, first octet highest.
+    pub const fn from_bits(bits: u64) -> Self {
+        let [_, _, a, b, c, d, e, f] = bits.to_be_bytes();
+        Self([a, b, c, d, e, f])
+    }
+
     /// The address as the low 48 bits of an integer, first octet highest.
+    #[inline]
     pub const fn to_bits(self) -> u64 {
         let [a, b, c, d, e, f] = self.0;
         u64::from_be_bytes([0, 0, a, b, c, d, e, f])

@@ -44,7 +44,7 @@ impl Buckets {
     /// Asks for the line of the first bucket.
     #[inline]
     pub fn prefetch(&self, hash: Hash) {
-        weft_prefetch::read(self.line(self.first(hash)));
+        weft_intrinsics::prefetch(self.line(self.first(hash)));
     }
 
     /// The first entry with the tag of `hash`, where it is most likely.
@@ -217,22 +217,15 @@ fn set(line: &mut Line, lane: usize, tag: u16, index: u32) {
     line[INDICES + lane % LANES] = index;
 }
 
-/// The lanes whose tag is `tag`, four at a time in a word: a lane of the difference is 0 exactly where adding to its
-/// lower 15 bits does not carry into the highest, nor was that set.
-#[inline]
+/// The lanes whose tag is `tag`.
+#[inline(always)]
 fn lanes(line: &Line, tag: u16) -> Lanes {
-    const ONES: u64 = 0x0001_0001_0001_0001;
-    const LOW: u64 = 0x7fff * ONES;
-    let equal = |half: usize| {
-        let tags = u64::from(line[half]) | u64::from(line[half + 1]) << 32;
-        let difference = tags ^ (ONES * u64::from(tag));
-        !(((difference & LOW) + LOW) | difference | LOW)
-    };
-    // The first half's at bits 0, 16, 32 and 48, the second's next to them.
-    Lanes(equal(0) >> 15 | equal(2) >> 14)
+    let [a, b, c, d, ..] = *line;
+    Lanes(weft_intrinsics::equal_halves(&[a, b, c, d], tag))
 }
 
-struct Lanes(u64);
+/// Two bits for each lane, the lower of them set or not.
+struct Lanes(u32);
 
 impl Iterator for Lanes {
     type Item = usize;
@@ -244,7 +237,7 @@ impl Iterator for Lanes {
         }
         let bit = self.0.trailing_zeros() as usize;
         self.0 &= self.0 - 1;
-        Some(bit / 16 + bit % 2 * 4)
+        Some(bit / 2)
     }
 }
 

@@ -65,6 +65,12 @@ impl Slot {
     pub const fn index(self) -> usize {
         self.0 as usize
     }
+
+    /// Whether a session here that had its last packet then, and has one now, is to be told of again.
+    #[inline(always)]
+    pub fn is_due(self, last: Tick, now: Tick) -> bool {
+        notes::is_due(self.0, last, now)
+    }
 }
 
 /// Why a session was not opened.
@@ -134,12 +140,12 @@ impl<K: Key> Table<K> {
 
     /// The session that is most likely that of `hash`, whose lines it asks for. Of none it is certain that there is
     /// no session with this hash; one that there is may be another's: see [`is`](Self::is).
-    #[inline]
+    #[inline(always)]
     pub fn candidate(&self, hash: Hash) -> Option<Slot> {
         let index = self.buckets.candidate(hash)?;
         let session = self.sessions.get(index as usize)?;
-        weft_prefetch::read(session);
-        weft_prefetch::read(&session.tcp);
+        weft_intrinsics::prefetch(session);
+        weft_intrinsics::prefetch(&session.tcp);
         Some(Slot(index))
     }
 
@@ -172,8 +178,8 @@ impl<K: Key> Table<K> {
     #[cold]
     pub fn prefetch_all_notes(&self, slot: Slot) {
         if let Some(notes) = self.notes.get(slot.index()) {
-            weft_prefetch::read(notes);
-            weft_prefetch::read(&notes.serial);
+            weft_intrinsics::prefetch(notes);
+            weft_intrinsics::prefetch(&notes.serial);
         }
     }
 
@@ -187,14 +193,14 @@ impl<K: Key> Table<K> {
     #[inline]
     pub fn prefetch_notes(&self, slot: Slot) {
         if let Some(notes) = self.notes.get(slot.index()) {
-            weft_prefetch::read(notes);
+            weft_intrinsics::prefetch(notes);
         }
     }
 
     /// Whether the session at `slot`, which has a packet now, is to be told of again.
     #[inline(always)]
     pub fn is_due(&self, slot: Slot, now: Tick) -> bool {
-        notes::is_due(slot.0, self.session(slot).last, now)
+        slot.is_due(self.session(slot).last, now)
     }
 
     /// Whether the session at `slot` should have ended: its time is over, only [`age`](Self::age) has not come by.
@@ -267,8 +273,8 @@ impl<K: Key> Table<K> {
         for _ in 0..budget {
             let Some(index) = self.wheel.due(now) else { return true };
             if let Some(after) = Wheel::after(&self.nodes, index) {
-                weft_prefetch::read(&self.sessions[after as usize]);
-                weft_prefetch::read(&self.nodes[after as usize]);
+                weft_intrinsics::prefetch(&self.sessions[after as usize]);
+                weft_intrinsics::prefetch(&self.nodes[after as usize]);
             }
             let session = &self.sessions[index as usize];
             let deadline = session.deadline(timeouts);

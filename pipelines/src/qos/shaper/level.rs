@@ -367,9 +367,9 @@ impl Level {
     #[inline]
     pub(super) fn fetch(&self, i: usize) {
         if let (Some(node), Some(links)) = (self.nodes.get(i), self.links.get(i)) {
-            weft_prefetch::read(node);
-            weft_prefetch::read(&node.assured);
-            weft_prefetch::read(links);
+            weft_intrinsics::prefetch(node);
+            weft_intrinsics::prefetch(&node.assured);
+            weft_intrinsics::prefetch(links);
         }
     }
 

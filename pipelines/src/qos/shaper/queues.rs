@@ -172,15 +172,15 @@ impl Queues {
     /// Brings it into the cache.
     #[inline]
     pub(super) fn fetch(&self) {
-        weft_prefetch::read(self);
-        weft_prefetch::read(&self.queues[Class::MAX - 1]);
+        weft_intrinsics::prefetch(self);
+        weft_intrinsics::prefetch(&self.queues[Class::MAX - 1]);
     }
 
     /// Brings the packet into the cache that is likely to leave next.
     #[inline]
     pub(super) fn fetch_next<T>(&self, slab: &Slab<T>) {
         if let Some(slot) = slab.slots.get(self.queues[usize::from(self.turn) % Class::MAX].head as usize) {
-            weft_prefetch::read(slot);
+            weft_intrinsics::prefetch(slot);
         }
     }
 
