@@ -58,16 +58,13 @@ impl Toward {
     }
 }
 
-/// 16 bytes of IPv4.
+/// 16 bytes of IPv4: two words, as they are hashed and compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[repr(C)]
 pub struct Key4 {
-    low: u32,
-    high: u32,
-    /// The lower end's in the high half.
-    ports: u32,
-    /// The VNI in the high 24 bits.
-    vni_protocol: u32,
+    /// The lower address in the high half, the higher in the low.
+    addresses: u64,
+    /// From the highest bit: the lower end's port, the higher's, 24 bits of VNI, the protocol.
+    rest: u64,
 }
 
 /// 40 bytes of IPv6.
@@ -99,10 +96,8 @@ impl Key4 {
         let toward = if from <= to { Toward::High } else { Toward::Low };
         let (low, high) = (from.word().min(to.word()), from.word().max(to.word()));
         let key = Self {
-            low: (low >> 16) as u32,
-            high: (high >> 16) as u32,
-            ports: (low as u32) << 16 | high as u32 & 0xffff,
-            vni_protocol: vni.value() << 8 | u32::from(protocol),
+            addresses: (low >> 16) << 32 | high >> 16,
+            rest: low << 48 | (high & 0xffff) << 32 | u64::from(vni.value() << 8 | u32::from(protocol)),
         };
         (key, toward)
     }
@@ -123,34 +118,32 @@ impl Key for Key4 {
         to: Ipv4Addr,
         numbers: (u16, u16),
     ) -> (Self, Toward) {
-        let vni_protocol = vni.value() << 8 | u32::from(protocol);
         let (a, b, ports) = (from.to_bits(), to.to_bits(), pair(numbers.0, numbers.1));
-        if a <= b {
-            (Self { low: a, high: b, ports, vni_protocol }, Toward::High)
-        } else {
-            (Self { low: b, high: a, ports, vni_protocol }, Toward::Low)
-        }
+        let toward = if a <= b { Toward::High } else { Toward::Low };
+        let addresses = u64::from(a.min(b)) << 32 | u64::from(a.max(b));
+        let rest = u64::from(ports) << 32 | u64::from(vni.value() << 8 | u32::from(protocol));
+        (Self { addresses, rest }, toward)
     }
 
     fn vni(&self) -> Vni {
-        vni_of(self.vni_protocol)
+        vni_of(self.rest as u32)
     }
 
     fn protocol(&self) -> u8 {
-        self.vni_protocol as u8
+        self.rest as u8
     }
 
     fn low(&self) -> (Ipv4Addr, u16) {
-        (Ipv4Addr::from_bits(self.low), (self.ports >> 16) as u16)
+        (Ipv4Addr::from_bits((self.addresses >> 32) as u32), (self.rest >> 48) as u16)
     }
 
     fn high(&self) -> (Ipv4Addr, u16) {
-        (Ipv4Addr::from_bits(self.high), self.ports as u16)
+        (Ipv4Addr::from_bits(self.addresses as u32), (self.rest >> 32) as u16)
     }
 
+    #[inline]
     fn words(&self) -> [u64; 5] {
-        let word = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
-        [word(self.low, self.high), word(self.ports, self.vni_protocol), 0, 0, 0]
+        [self.addresses, self.rest, 0, 0, 0]
     }
 }
 

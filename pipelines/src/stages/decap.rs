@@ -7,14 +7,18 @@ use crate::snapshot::{Snapshot, Uplink};
 use crate::verdict::{Reason, Verdict};
 use crate::wire::ethernet::{self, EtherType};
 use crate::wire::ipv4::{self, protocol};
-use crate::wire::{Ethernet, Ipv4, Mac, Udp, Vxlan, checksum, udp, vxlan};
+use crate::wire::{Ethernet, Ipv4, Mac, Udp, Vni, Vxlan, checksum, udp, vxlan};
 
 /// Decapsulates every passing packet that `uplink` received; what is for the switch itself is settled as such.
 pub fn decap<F: Frame>(batch: &mut Batch<F>, snapshot: &Snapshot, uplink: &Uplink) {
+    let mut last = None;
     for i in batch.passing() {
         let frame = batch.frame_mut(i);
-        let found =
-            if frame.is_linear() { outer(frame.data(), snapshot, uplink) } else { Err(Reason::NotLinear) };
+        let found = match plain(frame.data(), snapshot, uplink, &mut last) {
+            Some(vxlan) if frame.is_linear() => Ok(Outer::Vxlan(vxlan)),
+            _ if frame.is_linear() => outer(frame.data(), snapshot, uplink),
+            _ => Err(Reason::NotLinear),
+        };
         match found {
             Ok(Outer::Vxlan(vxlan)) => {
                 // Padding behind the inner frame goes too.
@@ -32,6 +36,7 @@ pub fn decap<F: Frame>(batch: &mut Batch<F>, snapshot: &Snapshot, uplink: &Uplin
 }
 
 /// What the outer headers say.
+#[derive(Debug, PartialEq, Eq)]
 enum Outer {
     /// A frame for a segment of ours.
     Vxlan(Encapsulated),
@@ -39,12 +44,75 @@ enum Outer {
     ForSwitch,
 }
 
+#[derive(Debug, PartialEq, Eq)]
 struct Encapsulated {
     tunnel: TunnelId,
     segment: SegmentId,
     tos: u8,
     inner_start: usize,
     inner_len: usize,
+}
+
+/// Who sent a packet, and into which network; and what that is here.
+struct Known {
+    peer: u32,
+    vni: u32,
+    tunnel: TunnelId,
+    segment: SegmentId,
+}
+
+/// Reads what VTEPs send, at a glance: VXLAN over UDP over IPv4 without options, to our VTEP's address. `None` if it is not
+/// just that; [`outer`] says then what it is, and says of these nothing else. `last` is where the packet before came from,
+/// which is looked up when it changes.
+#[inline(always)]
+fn plain(
+    frame: &[u8],
+    snapshot: &Snapshot,
+    uplink: &Uplink,
+    last: &mut Option<Known>,
+) -> Option<Encapsulated> {
+    const UDP: usize = ethernet::LEN + ipv4::LEN;
+    const VXLAN: usize = UDP + udp::LEN;
+    const OUTER: usize = VXLAN + vxlan::LEN;
+    let bytes = frame.first_chunk::<OUTER>()?;
+    let half = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
+    let word = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    let (header, _) = Ethernet::split(frame)?;
+    let (total, length) = (usize::from(half(ethernet::LEN + 2)), usize::from(half(UDP + 4)));
+    // Ethertype, version and header length; not a fragment; UDP, to the port; the flags of VXLAN alone.
+    let is_plain = header.destination() == uplink.mac
+        && word(ethernet::LEN - 2) >> 8 == 0x08_0045
+        && half(ethernet::LEN + 6) & 0x3fff == 0
+        && bytes[ethernet::LEN + 9] == protocol::UDP
+        && half(UDP + 2) == snapshot.vxlan_port
+        && bytes[VXLAN] == vxlan::FLAGS;
+    let fits = frame.len() >= ethernet::LEN + total
+        && total >= ipv4::LEN + length
+        && length >= udp::LEN + vxlan::LEN;
+    let is_ours = snapshot.vtep.is_some_and(|vtep| vtep.to_bits() == word(ethernet::LEN + 16));
+    let ip = bytes[ethernet::LEN..].first_chunk::<{ ipv4::LEN }>()?;
+    if !(is_plain && fits && is_ours && checksum::fold(checksum::sum(ip)) == 0) {
+        return None;
+    }
+    let (peer, vni) = (word(ethernet::LEN + 12), word(VXLAN + 4) >> 8);
+    let known = match last {
+        Some(known) if known.peer == peer && known.vni == vni => known,
+        _ => last.insert(know(snapshot, peer, vni)?),
+    };
+    Some(Encapsulated {
+        tunnel: known.tunnel,
+        segment: known.segment,
+        tos: bytes[ethernet::LEN + 1],
+        inner_start: OUTER,
+        inner_len: length - udp::LEN - vxlan::LEN,
+    })
+}
+
+#[inline(never)]
+fn know(snapshot: &Snapshot, peer: u32, vni: u32) -> Option<Known> {
+    let tunnel = snapshot.peers.find(Snapshot::address_key(peer.into()))?;
+    let segment = snapshot.vnis.find(u64::from(Vni::new(vni)?.value()))?;
+    Some(Known { peer, vni, tunnel, segment })
 }
 
 fn outer(frame: &[u8], snapshot: &Snapshot, uplink: &Uplink) -> Result<Outer, Reason> {
@@ -105,11 +173,16 @@ mod tests {
     use core::net::{IpAddr, Ipv4Addr};
 
     use super::*;
+    use crate::testing::entry::underlay_frames;
     use crate::testing::frames::{Outer, from_fabric, udp4};
+    use crate::testing::generators::{changed, changes};
     use crate::testing::lab::endpoint::{DB1, WEB1};
     use crate::testing::lab::{BLUE, GREEN, host, port, tunnel};
     use crate::testing::packets::{self, Shape, padded, vxlan};
     use crate::testing::{Bed, Lab};
+    use Reason::{SpoofedFabric, UnknownVni};
+    use proptest::prelude::*;
+    use proptest::sample::select;
 
     fn bed() -> Bed {
         Bed::new(&Lab::default(), host::HV_A)
@@ -236,6 +309,61 @@ mod tests {
             let mut bed = bed();
             bed.linear = false;
             assert_eq!(bed.receive_one(port, &frame), Err(Reason::NotLinear));
+        }
+    }
+
+    /// What is read at a glance has to be what is read in full.
+    fn agree(frame: &[u8]) -> bool {
+        let snapshot = Lab::default().snapshot(host::HV_A);
+        let uplink = snapshot.uplink(port::UPLINK).unwrap();
+        let glance = plain(frame, &snapshot, uplink, &mut None);
+        let is_plain = glance.is_some();
+        if let Some(glance) = glance {
+            assert_eq!(super::outer(frame, &snapshot, uplink), Ok(super::Outer::Vxlan(glance)));
+        }
+        is_plain
+    }
+
+    #[test]
+    fn what_a_vtep_sends_is_read_at_a_glance() {
+        assert!(agree(&from_fabric(host::HV_B, BLUE, &inner())));
+        let plain = underlay_frames().into_iter().filter(|frame| agree(frame)).count();
+        assert!(plain >= 1 && plain < underlay_frames().len());
+    }
+
+    #[test]
+    fn who_sent_and_whereto_is_looked_up_when_it_changes() {
+        let mut bed = bed();
+        let frames = [(host::HV_B, BLUE), (host::HV_C, BLUE), (host::HV_B, GREEN), (host::HV_B, BLUE)]
+            .map(|(from, vni)| from_fabric(from, vni, &inner()));
+        let sent = bed.receive(port::UPLINK, &frames);
+        assert_eq!(sent, [(port::BLUE_WEB1, inner()), (port::BLUE_WEB1, inner())]);
+        // db1 is on hv-b, and hv-a knows no green.
+        assert_eq!(bed.drops(port::UPLINK, SpoofedFabric), 1);
+        assert_eq!(bed.drops(port::UPLINK, UnknownVni), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn a_glance_and_a_full_reading_agree(frame in select(underlay_frames()), changes in changes()) {
+            agree(&changed(frame, &changes));
+        }
+
+        #[test]
+        fn so_they_do_where_a_byte_lies(
+            frame in select(underlay_frames()), at in 0usize..64, byte: u8, mend: bool, cut: u8,
+        ) {
+            let mut frame = frame;
+            if let Some(changed) = frame.get_mut(at) {
+                *changed = byte;
+            }
+            if mend && frame.len() > 34 {
+                frame[24..26].fill(0);
+                let sum = checksum::fold(checksum::sum(&frame[14..34]));
+                frame[24..26].copy_from_slice(&sum.to_be_bytes());
+            }
+            frame.truncate(frame.len().saturating_sub(usize::from(cut % 8)));
+            agree(&frame);
         }
     }
 }

@@ -46,22 +46,40 @@ pub fn from_vm<F: Frame>(batch: &mut Batch<F>, snapshot: &Snapshot, port: PortId
 ///
 /// What comes from the fabric never goes back into it (split horizon), so that hosts can't make loops.
 pub fn from_fabric<F: Frame>(batch: &mut Batch<F>, snapshot: &Snapshot) {
+    // As above; here the sender matters too.
+    let mut last = None;
     for i in batch.passing() {
-        let (segment, frame) = (batch.segments[i], batch.frame(i).data());
-        let Some((header, _)) = Ethernet::split(frame) else {
+        let (segment, tunnel) = (batch.segments[i], batch.tunnels[i]);
+        let Some((header, _)) = Ethernet::split(batch.frame(i).data()) else {
             batch.drop(i, Reason::Truncated);
             continue;
         };
-        let source = snapshot.endpoints.find(segment, header.source());
-        if source.is_some_and(|place| place != Place::There(batch.tunnels[i])) {
-            batch.drop(i, Reason::SpoofedFabric);
-            continue;
-        }
-        match destination(snapshot, segment, header.destination()) {
-            Ok(Destination::Tunnel(_)) | Err(Reason::NoUplink) => batch.drop(i, Reason::NotHere),
+        let ends = (header.destination().to_bits(), header.source().to_bits(), segment, tunnel);
+        let found = match last {
+            Some((of, found)) if of == ends => found,
+            _ => last.insert((ends, place(snapshot, &header, segment, tunnel))).1,
+        };
+        match found {
             Ok(to) => batch.destinations[i] = to,
             Err(reason) => batch.drop(i, reason),
         }
+    }
+}
+
+/// Where a packet goes that came through `tunnel`, if its sender is there.
+fn place(
+    snapshot: &Snapshot,
+    header: &Ethernet<'_>,
+    segment: SegmentId,
+    tunnel: TunnelId,
+) -> Result<Destination, Reason> {
+    let source = snapshot.endpoints.find(segment, header.source());
+    if source.is_some_and(|place| place != Place::There(tunnel)) {
+        return Err(Reason::SpoofedFabric);
+    }
+    match destination(snapshot, segment, header.destination()) {
+        Ok(Destination::Tunnel(_)) | Err(Reason::NoUplink) => Err(Reason::NotHere),
+        found => found,
     }
 }
 

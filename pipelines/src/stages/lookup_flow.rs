@@ -105,7 +105,7 @@ fn find<K: Key>(
         if tcp & 1 << i != 0
             && let Some(slot) = candidates[i]
         {
-            table.prefetch_notes(slot);
+            table.prefetch_tcp(slot);
         }
     }
 }

@@ -138,14 +138,18 @@ impl<K: Key> Table<K> {
         self.buckets.prefetch(hash);
     }
 
-    /// The session that is most likely that of `hash`, whose lines it asks for. Of none it is certain that there is
+    /// The session that is most likely that of `hash`, whose lines it asks for, but those that only TCP's packets
+    /// touch. Of none it is certain that there is
     /// no session with this hash; one that there is may be another's: see [`is`](Self::is).
     #[inline(always)]
     pub fn candidate(&self, hash: Hash) -> Option<Slot> {
         let index = self.buckets.candidate(hash)?;
         let session = self.sessions.get(index as usize)?;
         weft_intrinsics::prefetch(session);
-        weft_intrinsics::prefetch(&session.tcp);
+        // With the long key its counters are on the second line.
+        if size_of::<K>() > 16 {
+            weft_intrinsics::prefetch(&session.traffic[1]);
+        }
         Some(Slot(index))
     }
 
@@ -189,10 +193,12 @@ impl<K: Key> Table<K> {
         (&mut self.sessions[slot.index()], &mut self.notes[slot.index()])
     }
 
-    /// Asks for the line of the notes that TCP's packets touch.
+    /// Asks for the lines that only TCP's packets touch: the session's second, and the first of its notes.
     #[inline]
-    pub fn prefetch_notes(&self, slot: Slot) {
-        if let Some(notes) = self.notes.get(slot.index()) {
+    pub fn prefetch_tcp(&self, slot: Slot) {
+        if let (Some(session), Some(notes)) = (self.sessions.get(slot.index()), self.notes.get(slot.index()))
+        {
+            weft_intrinsics::prefetch(&session.tcp);
             weft_intrinsics::prefetch(notes);
         }
     }
