@@ -6,9 +6,10 @@ PACKAGES := testbed/packages
 # What each part needs, by Debian's names.
 FOR_BUILD := gcc libc6-dev pkg-config libdpdk-dev libclang-dev
 FOR_VMS := qemu-system-x86 busybox-static cpio
+FOR_INSTRUCTIONS := valgrind
 FOR_TESTS := $(FOR_VMS) dpdk-dev iperf3 iproute2 iputils-ping ethtool python3 tcpdump tshark tmux
 
-.PHONY: all build release demo demo-vm test lint bench fuzz clean for-build for-vms for-tests
+.PHONY: all build release demo demo-vm test lint bench bench-save instructions fuzz clean for-build for-vms for-tests for-instructions
 
 all: release
 
@@ -37,9 +38,17 @@ lint: for-build
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
 
-# Criterion benches: figures per packet.
+# Criterion benches: figures per packet, beside those that `make bench-save` has saved on this machine.
 bench: for-build
-	$(CARGO) bench --locked --workspace
+	$(CARGO) bench --locked --package weft --benches -- --baseline-lenient saved
+
+# The same, saved to be compared with.
+bench-save: for-build
+	$(CARGO) bench --locked --package weft --benches -- --save-baseline saved
+
+# Instructions a packet on each way, under callgrind: more of them than before fail.
+instructions: for-instructions
+	$(CARGO) bench --locked --package weft-pipelines --features testing --bench instructions
 
 # Fuzzes each way for FUZZ_SECONDS, with libFuzzer; needs `cargo install cargo-fuzz`.
 FUZZ_SECONDS ?= 60
@@ -58,3 +67,6 @@ for-vms: for-build
 
 for-tests: for-build
 	@$(PACKAGES) "for the labs of the tests" $(FOR_TESTS)
+
+for-instructions: for-build
+	@$(PACKAGES) "to count instructions" $(FOR_INSTRUCTIONS)
