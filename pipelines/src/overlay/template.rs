@@ -44,6 +44,7 @@ impl Template {
         let header_sum = checksum::sum(ip);
         // The UDP checksum stays zero, as RFC 7348 section 5 recommends.
         bytes[UDP + 2..UDP + 4].copy_from_slice(&port.to_be_bytes());
+        bytes[VXLAN] = vxlan::FLAGS;
         Self { bytes, header_sum }
     }
 
@@ -62,9 +63,7 @@ impl Template {
         headers[IPV4 + 10..IPV4 + 12].copy_from_slice(&ip_checksum.to_be_bytes());
         headers[UDP..UDP + 2].copy_from_slice(&source_port(hash).to_be_bytes());
         headers[UDP + 4..UDP + 6].copy_from_slice(&udp_len.to_be_bytes());
-        if let Some(header) = headers[VXLAN..].first_chunk_mut() {
-            vxlan::write(header, vni);
-        }
+        headers[VXLAN + 4..].copy_from_slice(&(vni.value() << 8).to_be_bytes());
     }
 }
 
