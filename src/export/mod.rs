@@ -1,4 +1,5 @@
-//! What a switch counts and tells, for the systems that keep such things: metrics by HTTP, and flows as JSON and IPFIX.
+//! What a switch counts and tells, for the systems that keep such things: metrics by HTTP and
+//! OTLP, and flows as JSON and IPFIX.
 //!
 //! All of it is read from the switch's statistics file, of which there may be any number of readers; the switch knows of
 //! none. Each exporter has a thread and a place among the records of its own, so one that has to wait holds up no other.
@@ -9,6 +10,7 @@ pub mod http;
 pub mod ipfix;
 pub mod json;
 pub mod metrics;
+pub mod otlp;
 pub mod text;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
