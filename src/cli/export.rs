@@ -139,7 +139,11 @@ fn export(args: &Args) -> Result<(), ExportError> {
         let source = |path| Source::new(path, progress.clone());
         let mut pusher =
             args.otlp.clone().map(|target| Pusher::new(target, args.interval, &path, source(path.clone())));
-        let source = source(path.clone());
+        let mut source = source(path.clone());
+        if listener.is_some() {
+            // That there is no switch is said before anybody asks.
+            source.snapshot();
+        }
         let serve = async {
             match listener {
                 Some(listener) => http::serve(listener, source).await,

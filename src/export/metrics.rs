@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use weft_pipelines::Tick;
 
 use super::text::{Family, Kind, Sample, Value};
-use super::{Progress, unix};
+use super::{Progress, say, unix};
 use crate::shm::field::{Field, Merge, Unit};
 use crate::shm::layout::SECTIONS;
 use crate::shm::{Labels, ReadError, Reader, State, Table, What};
@@ -31,6 +31,8 @@ pub struct Source {
     reader: Option<Reader>,
     exporters: Vec<Arc<Progress>>,
     run: Option<Run>,
+    /// Whether it was said that there is no switch.
+    waits: bool,
 }
 
 /// A run of the switch: what it counts begins with it.
@@ -68,7 +70,7 @@ pub struct OfSwitch {
 impl Source {
     /// The statistics file at `path`, and how far other exporters have come.
     pub const fn new(path: PathBuf, exporters: Vec<Arc<Progress>>) -> Self {
-        Self { path, reader: None, exporters, run: None }
+        Self { path, reader: None, exporters, run: None, waits: false }
     }
 
     /// All metrics at this moment.
@@ -82,6 +84,7 @@ impl Source {
     pub fn snapshot(&mut self) -> Snapshot {
         // A switch that is no more counts nothing: what its file says last is not said as if it were now.
         let switch = self.live().cloned().and_then(|reader| self.of_switch(&reader).ok());
+        self.tell(switch.is_some());
         let up = Value::Number(switch.is_some().into());
         let build = vec![(vec![("version", crate::VERSION.to_owned())], Value::Number(1))];
         let mut own = vec![
@@ -107,6 +110,22 @@ impl Source {
             ]);
         }
         Snapshot { own, switch }
+    }
+
+    /// Says once that there is no switch, and once that it is back.
+    fn tell(&mut self, is_up: bool) {
+        match (is_up, std::mem::replace(&mut self.waits, !is_up)) {
+            (true, true) => say(format_args!("the switch is there: {}", self.path.display())),
+            (false, false) => match Reader::open(&self.path) {
+                Ok(_) => say("the switch has ended; waiting for it"),
+                // It takes its file along.
+                Err(error) if self.run.is_some() && error.is_gone() => {
+                    say("the switch has ended; waiting for it")
+                }
+                Err(error) => say(format_args!("{error}; waiting for it")),
+            },
+            (true, false) | (false, true) => {}
+        }
     }
 
     fn of_switch(&mut self, reader: &Reader) -> Result<OfSwitch, ReadError> {

@@ -116,7 +116,7 @@ fn totals_begin_with_the_run_of_the_switch_and_not_with_its_file() {
     let path = dir.path().join(FILE);
     let mut source = Source::new(path, Vec::new());
     assert_eq!(source.snapshot().switch, None);
-    let (mut first, workers, _) = file(dir.path());
+    let (first, workers, _) = file(dir.path());
     first.heartbeat(Tick(50), START + 50);
     let of_first = source.snapshot().switch.unwrap();
     assert_eq!((of_first.host.as_str(), of_first.version.as_str()), ("hv-a", "0.1.0"));
@@ -126,7 +126,7 @@ fn totals_begin_with_the_run_of_the_switch_and_not_with_its_file() {
     assert_eq!(source.snapshot().switch.unwrap().since, START);
     drop((first, workers));
     // Another run begins to count anew, in ticks, too.
-    let (mut second, _workers, _) = file(dir.path());
+    let (second, _workers, _) = file(dir.path());
     second.heartbeat(Tick(7), START + 2_000);
     assert_eq!(source.snapshot().switch.unwrap().since, START + 1_993);
 }
