@@ -28,7 +28,7 @@ use crate::export::{Progress, http, json};
 #[command(group = clap::ArgGroup::new("to").required(true).multiple(true).args(["prometheus", "otlp", "json", "ipfix"]))]
 pub struct Args {
     /// Serve metrics to Prometheus, by HTTP at this address, as 127.0.0.1:9469
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = listen_address)]
     prometheus: Option<SocketAddr>,
     /// Push metrics to a collector of OTLP, by HTTP: http://HOST:PORT, with /v1/metrics unless there is another path
     #[arg(long, value_name = "URL")]
@@ -184,6 +184,12 @@ fn output(path: &PathBuf) -> Result<Box<dyn Write + Send>, ExportError> {
     let file = OpenOptions::new().append(true).create(true).open(path);
     let file = file.map_err(|source| ExportError::Write { path: path.clone(), source })?;
     Ok(Box::new(BufWriter::new(file)))
+}
+
+/// Where to listen.
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let hint = "it has to be an IP address and a port, as 127.0.0.1:9469, [::1]:9469 or, for all addresses, [::]:9469";
+    text.parse().map_err(|_| hint.to_owned())
 }
 
 /// Seconds between two pushes.

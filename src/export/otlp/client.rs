@@ -182,11 +182,15 @@ struct Status {
 fn refusal(status: StatusCode, headers: &HeaderMap, body: Option<Bytes>) -> String {
     let header = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let body = body.unwrap_or_default();
-    let is_protobuf = header(CONTENT_TYPE).is_some_and(|kind| kind.starts_with("application/x-protobuf"));
-    let said = match (is_protobuf, header(LOCATION)) {
-        (_, Some(elsewhere)) if status.is_redirection() => format!("it is at {elsewhere}"),
-        (true, _) => Status::decode(body).map(|status| status.message).unwrap_or_default(),
-        (false, _) => String::from_utf8_lossy(&body).into_owned(),
+    let kind = header(CONTENT_TYPE).unwrap_or("text/plain");
+    let said = match header(LOCATION) {
+        Some(elsewhere) if status.is_redirection() => format!("it is at {elsewhere}"),
+        _ if kind.starts_with("application/x-protobuf") => {
+            Status::decode(body).map(|status| status.message).unwrap_or_default()
+        }
+        // Pages of HTML are for other readers.
+        _ if kind.starts_with("text/html") => String::new(),
+        _ => String::from_utf8_lossy(&body).into_owned(),
     };
     let said = shown(&said);
     format!("the collector answers {status}{}{said}", if said.is_empty() { "" } else { ": " })

@@ -166,6 +166,21 @@ fn what_is_refused_is_not_sent_again_before_it_is_time() {
 }
 
 #[test]
+fn a_page_is_not_shown_and_where_it_went_is() {
+    let (at, requests) = collector(vec![
+        answer("404 Not Found", "Content-Type: text/html\r\n", b"<html>"),
+        answer("301 Moved Permanently", "Location: http://elsewhere/\r\n", b""),
+    ]);
+    let mut pusher = pusher(&at);
+    pushed(&mut pusher, 1);
+    let wanted = "the collector answers 404 Not Found; trying again at each interval";
+    assert_eq!(pusher.trouble.as_deref(), Some(wanted));
+    pushed(&mut pusher, 1);
+    let wanted = "the collector answers 301 Moved Permanently: it is at http://elsewhere/; trying again at each interval";
+    assert_eq!((pusher.trouble.as_deref(), requests.iter().count()), (Some(wanted), 2));
+}
+
+#[test]
 fn what_is_left_out_is_told_of() {
     let partial =
         ExportMetricsPartialSuccess { rejected_data_points: 2, error_message: "too\x1b old\nx".into() };
