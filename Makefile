@@ -7,7 +7,7 @@ PACKAGES := testbed/packages
 FOR_BUILD := gcc libc6-dev pkg-config libdpdk-dev libclang-dev
 FOR_VMS := qemu-system-x86 busybox-static cpio
 FOR_INSTRUCTIONS := valgrind
-FOR_TESTS := $(FOR_VMS) dpdk-dev iperf3 iproute2 iputils-ping ethtool python3 tcpdump tshark tmux
+FOR_TESTS := $(FOR_VMS) curl dpdk-dev iperf3 iproute2 iputils-ping ethtool nfdump prometheus python3 tcpdump tshark tmux
 
 .PHONY: all build release demo demo-vm test lint bench bench-save instructions fuzz clean for-build for-vms for-tests for-instructions
 

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::runtime::Builder;
@@ -18,16 +19,23 @@ use super::show::Target;
 use crate::control::runtime_dir::RuntimeDirError;
 use crate::export::ipfix::{self, Collector, LEAST};
 use crate::export::metrics::Source;
+use crate::export::otlp::{Pusher, Target as OtlpTarget};
 use crate::export::{Progress, http, json};
 
 /// Exports what a running switch counts, and each of its flows, to other systems, until interrupted. It reads the
 /// switch's memory and asks it nothing; when the switch ends, it waits for it to come back.
 #[derive(Clone, Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("to").required(true).multiple(true).args(["prometheus", "json", "ipfix"]))]
+#[command(group = clap::ArgGroup::new("to").required(true).multiple(true).args(["prometheus", "otlp", "json", "ipfix"]))]
 pub struct Args {
     /// Serve metrics to Prometheus, by HTTP at this address, as 127.0.0.1:9469
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = listen_address)]
     prometheus: Option<SocketAddr>,
+    /// Push metrics to a collector of OTLP, by HTTP: http://HOST:PORT, with /v1/metrics unless there is another path
+    #[arg(long, value_name = "URL")]
+    otlp: Option<OtlpTarget>,
+    /// Between two pushes
+    #[arg(long, value_name = "SECONDS", default_value = "60", requires = "otlp", value_parser = interval)]
+    interval: Duration,
     /// Append each flow's records to a file, as lines of JSON; `-` for standard output
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -127,20 +135,41 @@ fn export(args: &Args) -> Result<(), ExportError> {
     let ended = runtime.block_on(async {
         let mut interrupted = signal(SignalKind::interrupt())?;
         let mut terminated = signal(SignalKind::terminate())?;
-        let source = Source::new(path, exporters.progress.clone());
+        let progress = exporters.progress.clone();
+        let source = |path| Source::new(path, progress.clone());
+        let mut pusher =
+            args.otlp.clone().map(|target| Pusher::new(target, args.interval, &path, source(path.clone())));
+        let mut source = source(path.clone());
+        if listener.is_some() {
+            // That there is no switch is said before anybody asks.
+            source.snapshot();
+        }
         let serve = async {
             match listener {
                 Some(listener) => http::serve(listener, source).await,
                 None => std::future::pending().await,
             }
         };
-        tokio::select! {
+        let push = async {
+            match &mut pusher {
+                Some(pusher) => pusher.run().await,
+                None => std::future::pending().await,
+            }
+        };
+        let ended = tokio::select! {
             _ = interrupted.recv() => Ok(()),
             _ = terminated.recv() => Ok(()),
             served = serve => Ok(served?),
+            never = push => match never {},
             Some(ended) = ends.recv() => ended,
+        };
+        if let Some(pusher) = &mut pusher {
+            pusher.finish().await;
         }
+        ended
     });
+    // A name that is being looked up holds nobody up.
+    runtime.shutdown_background();
     exporters.stop.store(true, Ordering::Relaxed);
     let joined = exporters.threads.into_iter().try_for_each(|thread| thread.join());
     joined.map_err(|_| io::Error::other("an exporter has failed"))?;
@@ -155,6 +184,18 @@ fn output(path: &PathBuf) -> Result<Box<dyn Write + Send>, ExportError> {
     let file = OpenOptions::new().append(true).create(true).open(path);
     let file = file.map_err(|source| ExportError::Write { path: path.clone(), source })?;
     Ok(Box::new(BufWriter::new(file)))
+}
+
+/// Where to listen.
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let hint = "it has to be an IP address and a port, as 127.0.0.1:9469, [::1]:9469 or, for all addresses, [::]:9469";
+    text.parse().map_err(|_| hint.to_owned())
+}
+
+/// Seconds between two pushes.
+fn interval(text: &str) -> Result<Duration, String> {
+    let seconds = text.trim().parse::<u64>().ok().filter(|seconds| (1..=3_600).contains(seconds));
+    seconds.map(Duration::from_secs).ok_or_else(|| format!("`{text}` is no number of seconds from 1 to 3600"))
 }
 
 /// A reader that has seen enough is no failure.

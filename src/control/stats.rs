@@ -125,10 +125,12 @@ fn labels(fabric: &Fabric, compiled: &Compiled) -> Vec<Label> {
             all.push(Label::new(What::Class, class, names.join(",")).of(id));
         }
     }
-    for (endpoint, id) in labels.endpoints.iter().map(|endpoint| &endpoint.report).zip(0..) {
-        let name = format!("{}/{}", endpoint.tenant, endpoint.name);
-        let of = |ip: &String| Label::new(What::Endpoint, id, format!("{ip} {name}")).of(endpoint.vni);
-        all.extend(endpoint.ips.iter().map(of));
-    }
+    // One for each address, of which an endpoint may have several.
+    let reports = labels.endpoints.iter().map(|endpoint| &endpoint.report);
+    let addresses = reports.flat_map(|endpoint| endpoint.ips.iter().map(move |ip| (endpoint, ip)));
+    all.extend(addresses.zip(0..).map(|((endpoint, ip), id)| {
+        let text = format!("{ip} {}/{}", endpoint.tenant, endpoint.name);
+        Label::new(What::Endpoint, id, text).of(endpoint.vni)
+    }));
     all
 }

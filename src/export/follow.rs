@@ -171,3 +171,6 @@ impl Follow {
         self.waits = true;
     }
 }
+
+#[cfg(test)]
+mod tests;

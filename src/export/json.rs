@@ -49,3 +49,6 @@ pub fn run(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

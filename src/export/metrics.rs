@@ -8,8 +8,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use weft_pipelines::Tick;
+
 use super::text::{Family, Kind, Sample, Value};
-use super::{Progress, unix};
+use super::{Progress, say, unix};
 use crate::shm::field::{Field, Merge, Unit};
 use crate::shm::layout::SECTIONS;
 use crate::shm::{Labels, ReadError, Reader, State, Table, What};
@@ -28,27 +30,67 @@ pub struct Source {
     path: PathBuf,
     reader: Option<Reader>,
     exporters: Vec<Arc<Progress>>,
+    run: Option<Run>,
+    /// Whether it was said that there is no switch.
+    waits: bool,
+}
+
+/// A run of the switch: what it counts begins with it.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    pid: u64,
+    /// Nanoseconds of UNIX time, as first seen: the wall clock may be set meanwhile.
+    since: u64,
+    /// The last sign of life. A new run's begin anew.
+    heartbeat: Tick,
+}
+
+/// All metrics at a moment, by who counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The exporter's own.
+    pub own: Vec<Family>,
+    /// The switch's, if it runs.
+    pub switch: Option<OfSwitch>,
+}
+
+/// What a switch counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfSwitch {
+    /// The host's name in the document.
+    pub host: String,
+    /// The switch's version.
+    pub version: String,
+    /// Since when it counts, in nanoseconds of UNIX time: the same for all of a run.
+    pub since: u64,
+    /// The metrics.
+    pub families: Vec<Family>,
 }
 
 impl Source {
     /// The statistics file at `path`, and how far other exporters have come.
     pub const fn new(path: PathBuf, exporters: Vec<Arc<Progress>>) -> Self {
-        Self { path, reader: None, exporters }
+        Self { path, reader: None, exporters, run: None, waits: false }
     }
 
     /// All metrics at this moment.
     pub fn families(&mut self) -> Vec<Family> {
+        let Snapshot { mut own, switch } = self.snapshot();
+        own.extend(switch.into_iter().flat_map(|switch| switch.families));
+        own
+    }
+
+    /// The same, by who counts.
+    pub fn snapshot(&mut self) -> Snapshot {
         // A switch that is no more counts nothing: what its file says last is not said as if it were now.
-        let families = self.live().cloned().map(|reader| of_switch(&reader, unix()));
-        let (up, mut families) = match families {
-            Some(Ok(families)) => (1, families),
-            Some(Err(_)) | None => (0, Vec::new()),
-        };
-        let up =
-            family("weft_up", Kind::Gauge, "Whether the switch runs.", vec![(vec![], Value::Number(up))]);
-        families.insert(0, up);
+        let switch = self.live().cloned().and_then(|reader| self.of_switch(&reader).ok());
+        self.tell(switch.is_some());
+        let up = Value::Number(switch.is_some().into());
         let build = vec![(vec![("version", crate::VERSION.to_owned())], Value::Number(1))];
-        families.insert(1, family("weft_export_build", Kind::Info, "The version of the exporter.", build));
+        let mut own = vec![
+            family("weft_up", Kind::Gauge, "Whether the switch runs.", vec![(vec![], up)]),
+            family("weft_export_build", Kind::Info, "The version of the exporter.", build),
+        ];
         if !self.exporters.is_empty() {
             let of = |name: &str, help: &str, count: fn(&Progress) -> &AtomicU64| {
                 let samples = self.exporters.iter().map(|progress| {
@@ -57,7 +99,7 @@ impl Source {
                 });
                 family(name, Kind::Counter, help, samples.collect())
             };
-            families.extend([
+            own.extend([
                 of("weft_export_records_read", "Records of flows read.", |of| &of.read),
                 of(
                     "weft_export_records_lost",
@@ -67,7 +109,35 @@ impl Source {
                 of("weft_export_records_exported", "Records of flows handed on.", |of| &of.exported),
             ]);
         }
-        families
+        Snapshot { own, switch }
+    }
+
+    /// Says once that there is no switch, and once that it is back.
+    fn tell(&mut self, is_up: bool) {
+        match (is_up, std::mem::replace(&mut self.waits, !is_up)) {
+            (true, true) => say(format_args!("the switch is there: {}", self.path.display())),
+            (false, false) => match Reader::open(&self.path) {
+                Ok(_) => say("the switch has ended; waiting for it"),
+                // It takes its file along.
+                Err(error) if self.run.is_some() && error.is_gone() => {
+                    say("the switch has ended; waiting for it")
+                }
+                Err(error) => say(format_args!("{error}; waiting for it")),
+            },
+            (true, false) | (false, true) => {}
+        }
+    }
+
+    fn of_switch(&mut self, reader: &Reader) -> Result<OfSwitch, ReadError> {
+        let families = of_switch(reader, unix())?;
+        let labels = reader.labels()?;
+        let said = |what| labels.name(what, 0).unwrap_or_default().to_owned();
+        let (pid, heartbeat) = (reader.pid(), reader.heartbeat());
+        // It may go on in a larger file, which is no new run.
+        let known = self.run.filter(|run| run.pid == pid && run.heartbeat <= heartbeat);
+        let since = known.map_or_else(|| reader.unix(Tick(0)), |run| run.since);
+        self.run = Some(Run { pid, since, heartbeat });
+        Ok(OfSwitch { host: said(What::Host), version: said(What::Version), since, families })
     }
 
     /// The file of a switch that runs.
@@ -176,7 +246,7 @@ fn of_table(
         let (name, kind) = (format!("{prefix}_{}", with_unit(field)), kind_of(section, field));
         let value = |value: u64| match field.unit {
             Unit::Nanoseconds => Value::Nanoseconds(value),
-            Unit::Tick if value > 0 => Value::Nanoseconds(reader.unix(weft_pipelines::Tick(value))),
+            Unit::Tick if value > 0 => Value::Nanoseconds(reader.unix(Tick(value))),
             _ => Value::Number(value),
         };
         let sample = |(row, names): &(usize, Names)| {

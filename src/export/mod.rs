@@ -1,4 +1,5 @@
-//! What a switch counts and tells, for the systems that keep such things: metrics by HTTP, and flows as JSON and IPFIX.
+//! What a switch counts and tells, for the systems that keep such things: metrics by HTTP and
+//! OTLP, and flows as JSON and IPFIX.
 //!
 //! All of it is read from the switch's statistics file, of which there may be any number of readers; the switch knows of
 //! none. Each exporter has a thread and a place among the records of its own, so one that has to wait holds up no other.
@@ -9,9 +10,11 @@ pub mod http;
 pub mod ipfix;
 pub mod json;
 pub mod metrics;
+pub mod otlp;
 pub mod text;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Between two looks where there is nothing new.
@@ -37,11 +40,17 @@ impl Progress {
     }
 }
 
-/// Says on standard error what whoever runs the exporter should know.
+/// Says on standard error what whoever runs the exporter should know. What several exporters have to say of the switch
+/// stands there once.
 fn say(what: impl std::fmt::Display) {
     use std::io::Write;
-    // That nobody reads it is no reason to end.
-    let _ = writeln!(std::io::stderr(), "weft: {what}");
+    static LAST: Mutex<String> = Mutex::new(String::new());
+    let (text, mut last) = (what.to_string(), LAST.lock().unwrap_or_else(PoisonError::into_inner));
+    if *last != text {
+        // That nobody reads it is no reason to end.
+        let _ = writeln!(std::io::stderr(), "weft: {text}");
+        *last = text;
+    }
 }
 
 /// Whether the exporters are to end.

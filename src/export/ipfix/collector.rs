@@ -165,8 +165,9 @@ impl Session {
     }
 
     fn announce(&mut self, now: u32) -> io::Result<()> {
-        let message = encode::templates(now, self.sequence, self.domain);
-        self.put(&message)?;
+        for message in encode::templates(now, self.sequence, self.domain) {
+            self.put(&message)?;
+        }
         self.templates = (Instant::now(), 0);
         self.announced += 1;
         Ok(())

@@ -31,6 +31,13 @@ const DENIED_V4: u16 = 258;
 const DENIED_V6: u16 = 259;
 const TENANTS: u16 = 260;
 const PORTS: u16 = 261;
+const ICMP_V4: u16 = 262;
+const ICMP_V6: u16 = 263;
+const DENIED_ICMP_V4: u16 = 264;
+const DENIED_ICMP_V6: u16 = 265;
+/// The protocols whose records have a type and a code (RFC 792; RFC 4443).
+const ICMP: u8 = 1;
+const IPV6_ICMP: u8 = 58;
 
 /// What takes fields one after the other.
 trait Fields {
@@ -57,7 +64,14 @@ fn list(to: &mut impl Fields, record: &Record, delta: &Delta, base: u64) {
             to.put(28, &record.responder.octets()); // destinationIPv6Address
         }
     }
-    to.put(7, &record.initiator_l4.to_be_bytes()); // sourceTransportPort
+    if is_icmp(record) {
+        let element = if record.family == 4 { 32 } else { 139 };
+        to.put(element, &record.responder_l4.to_be_bytes()); // icmpTypeCodeIPv4, icmpTypeCodeIPv6
+    }
+    // ICMP has no ports. Who knows it only as NetFlow has it takes type and code from the destination's, or from the
+    // source's where that is not 0: so a query's identifier, which is no port, cannot stand there.
+    let source = if is_icmp(record) { 0 } else { record.initiator_l4 };
+    to.put(7, &source.to_be_bytes()); // sourceTransportPort
     to.put(11, &record.responder_l4.to_be_bytes()); // destinationTransportPort
     to.put(4, &[record.protocol]); // protocolIdentifier
     to.put(136, &[end_reason(record)]); // flowEndReason
@@ -79,6 +93,11 @@ fn list(to: &mut impl Fields, record: &Record, delta: &Delta, base: u64) {
     to.put_reverse(2, &delta.packets[1].to_be_bytes());
     to.put_reverse(1, &delta.bytes[1].to_be_bytes());
     to.put_reverse(6, &u16::from(record.responder_tcp_flags.0).to_be_bytes());
+}
+
+/// Whether a type and a code stand in place of the responder's port.
+const fn is_icmp(record: &Record) -> bool {
+    matches!((record.family, record.protocol), (4, ICMP) | (6, IPV6_ICMP))
 }
 
 /// What a number in a flow's record is called.
@@ -135,13 +154,7 @@ impl Batch {
 
     /// Adds a flow; whether there was room.
     pub fn push(&mut self, record: &Record, delta: &Delta, base: u64) -> bool {
-        let template = match (record.end == End::Denied, record.family) {
-            (false, 4) => FLOW_V4,
-            (false, _) => FLOW_V6,
-            (true, 4) => DENIED_V4,
-            (true, _) => DENIED_V6,
-        };
-        self.add(template, |sets| list(&mut Values(sets), record, delta, base))
+        self.add(template_of(record), |sets| list(&mut Values(sets), record, delta, base))
     }
 
     /// Adds a name; whether there was room.
@@ -186,23 +199,36 @@ impl Batch {
     }
 }
 
-/// The message that declares all templates.
-pub fn templates(now: u32, sequence: u32, domain: u32) -> Vec<u8> {
-    let mut flows = Vec::new();
-    for (number, family, end) in [
-        (FLOW_V4, 4, End::Open),
-        (FLOW_V6, 6, End::Open),
-        (DENIED_V4, 4, End::Denied),
-        (DENIED_V6, 6, End::Denied),
-    ] {
-        let zero = core::net::Ipv4Addr::UNSPECIFIED.to_ipv6_mapped();
-        let record = Record { family, end, initiator: zero, responder: zero, ..Record::default() };
-        let mut template = Template::default();
-        list(&mut template, &record, &Delta::of_denied(&record), 0);
-        flows.extend([number, template.fields].into_iter().flat_map(u16::to_be_bytes));
-        flows.extend(template.specifiers);
+const fn template_of(record: &Record) -> u16 {
+    match (is_icmp(record), record.end, record.family) {
+        (false, End::Denied, 4) => DENIED_V4,
+        (false, End::Denied, _) => DENIED_V6,
+        (false, _, 4) => FLOW_V4,
+        (false, ..) => FLOW_V6,
+        (true, End::Denied, 4) => DENIED_ICMP_V4,
+        (true, End::Denied, _) => DENIED_ICMP_V6,
+        (true, _, 4) => ICMP_V4,
+        (true, ..) => ICMP_V6,
     }
-    let mut sets = set(2, &flows);
+}
+
+/// The messages that declare all templates: more than one, for each has to fit the smallest packet that can be asked for.
+pub fn templates(now: u32, sequence: u32, domain: u32) -> [Vec<u8>; 2] {
+    let of = |protocols: [u8; 2]| {
+        let kinds = [(4, End::Open), (6, End::Open), (4, End::Denied), (6, End::Denied)];
+        let template = |(family, end)| {
+            let zero = core::net::Ipv4Addr::UNSPECIFIED.to_ipv6_mapped();
+            let protocol = protocols[usize::from(family == 6)];
+            let record =
+                Record { family, end, protocol, initiator: zero, responder: zero, ..Record::default() };
+            let mut template = Template::default();
+            list(&mut template, &record, &Delta::of_denied(&record), 0);
+            let head = [template_of(&record), template.fields].into_iter().flat_map(u16::to_be_bytes);
+            head.chain(template.specifiers).collect::<Vec<u8>>()
+        };
+        set(2, &kinds.into_iter().flat_map(template).collect::<Vec<u8>>())
+    };
+    let mut sets = of([0; 2]);
     let options = |number: u16, scope: u16, name: u16| {
         // Two fields, of which one is the scope (RFC 7011, section 3.4.2.2); a name's length varies.
         [number, 2, 1, scope, 4, name, u16::MAX].into_iter().flat_map(u16::to_be_bytes)
@@ -210,7 +236,7 @@ pub fn templates(now: u32, sequence: u32, domain: u32) -> Vec<u8> {
     // VRFname by ingressVRFID, interfaceName by ingressInterface.
     let options: Vec<u8> = options(TENANTS, 234, 236).chain(options(PORTS, 10, 82)).collect();
     sets.extend(set(3, &options));
-    message(&sets, now, sequence, domain)
+    [sets, of([ICMP, IPV6_ICMP])].map(|sets| message(&sets, now, sequence, domain))
 }
 
 fn set(number: u16, content: &[u8]) -> Vec<u8> {

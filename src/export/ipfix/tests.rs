@@ -74,7 +74,7 @@ fn a_flow_is_these_bytes() {
 
 #[test]
 fn templates_are_these_bytes() {
-    let message = templates(0x6554_0000, 5, 9);
+    let [message, icmp] = templates(0x6554_0000, 5, 9);
     let head = hex("000a 01bc 65540000 00000005 00000009 0002");
     let v4 = hex("0100 0015
          0098 0008 0099 0008 0008 0004 000c 0004 0007 0002 000b 0002 0004 0001 0088 0001 00e9 0001 00ef 0001
@@ -86,7 +86,31 @@ fn templates_are_these_bytes() {
     assert_eq!(message[20..20 + v4.len()], v4);
     let options = hex("0003 0020 0104 0002 0001 00ea 0004 00ec ffff 0105 0002 0001 000a 0004 0052 ffff");
     assert!(message.ends_with(&options), "{message:02x?}");
-    assert!(message.len() <= LEAST - 48);
+    // The first of ICMP: the same with type and code.
+    let of_v4 =
+        hex("0002 0164 0106 0016 0098 0008 0099 0008 0008 0004 000c 0004 0020 0002 0007 0002 000b 0002");
+    assert_eq!(icmp[16..16 + of_v4.len()], of_v4);
+    // In the smallest packet that `--ipfix-mtu` takes.
+    assert!([message, icmp].iter().all(|message| message.len() <= 576 - 48));
+}
+
+#[test]
+fn icmp_has_a_type_and_a_code_and_no_ports() {
+    let mut batch = Batch::new(LEAST);
+    let echo = Record { protocol: 1, initiator_l4: 0xb670, responder_l4: 0x0800, ..record(7, 3) };
+    assert!(batch.push(&echo, &Delta::of_denied(&echo), START));
+    let v6 = Record { family: 6, protocol: 58, responder_l4: 0x8000, end: End::Denied, ..echo };
+    assert!(batch.push(&v6, &Delta::of_denied(&v6), START));
+    // That of the other family is a protocol as any other.
+    let strange = Record { protocol: 58, ..echo };
+    assert!(batch.push(&strange, &Delta::of_denied(&strange), START));
+    let message = batch.message(0, 0, 1);
+    assert_eq!(message[16..20], hex("0106 0066"));
+    assert_eq!(message[36..51], hex("0a01000b 0a01000c 0800 0000 0800 01"));
+    let rest = &message[16 + 0x66..];
+    assert_eq!((&rest[..2], &rest[52..59]), (&hex("0109")[..], &hex("8000 0000 8000 3a")[..]));
+    let rest = &rest[usize::from(u16::from_be_bytes([rest[2], rest[3]]))..];
+    assert_eq!((&rest[..2], &rest[28..33]), (&hex("0100")[..], &hex("b670 0800 3a")[..]));
 }
 
 #[test]

@@ -109,3 +109,24 @@ fn without_a_switch_it_is_down_and_nothing_else_is_said() {
     let down = text(&source.families());
     assert!(down.contains("\nweft_up 0\n") && !down.contains("weft_port"), "{down}");
 }
+
+#[test]
+fn totals_begin_with_the_run_of_the_switch_and_not_with_its_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(FILE);
+    let mut source = Source::new(path, Vec::new());
+    assert_eq!(source.snapshot().switch, None);
+    let (first, workers, _) = file(dir.path());
+    first.heartbeat(Tick(50), START + 50);
+    let of_first = source.snapshot().switch.unwrap();
+    assert_eq!((of_first.host.as_str(), of_first.version.as_str()), ("hv-a", "0.1.0"));
+    assert_eq!(of_first.since, START);
+    // The wall clock was set meanwhile.
+    first.heartbeat(Tick(60), START + 1_000);
+    assert_eq!(source.snapshot().switch.unwrap().since, START);
+    drop((first, workers));
+    // Another run begins to count anew, in ticks, too.
+    let (second, _workers, _) = file(dir.path());
+    second.heartbeat(Tick(7), START + 2_000);
+    assert_eq!(source.snapshot().switch.unwrap().since, START + 1_993);
+}

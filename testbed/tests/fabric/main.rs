@@ -2,6 +2,7 @@
 //!
 //! Every lab ends with the ledgers of its hosts: each packet that came in was sent, dropped by name, or consumed.
 
+mod export;
 mod flows;
 mod hosts;
 mod linux_peer;
@@ -40,6 +41,7 @@ fn main() {
     trials.extend(policy::trials());
     trials.extend(qos::trials());
     trials.extend(flows::trials());
+    trials.extend(export::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
 
