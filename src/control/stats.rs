@@ -125,6 +125,12 @@ fn labels(fabric: &Fabric, compiled: &Compiled) -> Vec<Label> {
             all.push(Label::new(What::Class, class, names.join(",")).of(id));
         }
     }
+    for (label, row) in
+        labels.services.iter().zip(0..).filter_map(|(label, row)| Some((label.as_ref()?, row)))
+    {
+        let text = format!("{} {}", label.client, label.server);
+        all.push(Label::new(What::Service, row, text).of(label.tenant.0.into()));
+    }
     for (endpoint, id) in labels.endpoints.iter().map(|endpoint| &endpoint.report).zip(0..) {
         let name = format!("{}/{}", endpoint.tenant, endpoint.name);
         let of = |ip: &String| Label::new(What::Endpoint, id, format!("{ip} {name}")).of(endpoint.vni);

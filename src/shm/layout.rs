@@ -32,9 +32,9 @@ pub const BYTE_ORDER: u64 = 0x0102_0304_0506_0708;
 /// Counted up when something moves or changes its meaning: older readers cannot read it.
 pub const MAJOR: u64 = 1;
 /// Counted up when something is added where nothing was: older readers do not see it.
-pub const MINOR: u64 = 0;
+pub const MINOR: u64 = 1;
 /// The hash of this version's layout, see [`hash`].
-pub const HASH: u64 = 0x0288_97b2_0b14_5b8d;
+pub const HASH: u64 = 0x9f73_76cd_897b_c358;
 
 /// Bytes of the header before its tables.
 pub const HEADER: usize = 256;
@@ -143,10 +143,17 @@ pub mod section {
     pub const TUNNELS: usize = 5;
     /// What rules decided.
     pub const RULES: usize = 6;
+    /// What came of attempts, by pair of groups.
+    pub const SERVICE: usize = 7;
+    /// Times, by pair of groups: the first of as many sections as there are kinds of times, in the order of
+    /// [`Time`](weft_pipelines::service::Time).
+    pub const SERVICE_TIMES: usize = 8;
+    /// How long packets take in the switch.
+    pub const LATENCY: usize = SERVICE_TIMES + weft_pipelines::service::Time::ALL.len();
     /// Flows.
-    pub const RECORDS: usize = 7;
+    pub const RECORDS: usize = LATENCY + 1;
     /// Names.
-    pub const LABELS: usize = 8;
+    pub const LABELS: usize = RECORDS + 1;
 }
 
 /// The sections of this version.
@@ -158,6 +165,24 @@ pub const SECTIONS: &[SectionSpec] = &[
     counters("tenant_drops", 0, rows::drops::FIELDS, "Drops of each tenant, by reason."),
     counters("tunnels", 64, rows::tunnel::FIELDS, "What went through the tunnel to each other host."),
     counters("rules", 64, rows::rule::FIELDS, "What each rule and each tenant's default decided."),
+    counters(
+        "service",
+        128,
+        rows::service::FIELDS,
+        "What came of connections and DNS queries, by pair of groups.",
+    ),
+    times("service_connect", "How long TCP took to connect, by pair of groups."),
+    times(
+        "service_client_rtt",
+        "Round trips of TCP between here and the client, by pair of groups; 4.29 s at most.",
+    ),
+    times(
+        "service_server_rtt",
+        "Round trips of TCP between here and the server, by pair of groups; 4.29 s at most.",
+    ),
+    times("service_response", "From a client's first data to the server's first, of TCP, by pair of groups."),
+    times("service_dns", "From a DNS query to its response, by pair of groups."),
+    times("latency", "How long bursts were in the switch, one of 16: one row in each instance."),
     SectionSpec {
         name: "records",
         kind: Kind::Records,
@@ -185,6 +210,10 @@ const fn counters(
     SectionSpec { name, kind: Kind::Counters, lead: 0, row_len, fields, help }
 }
 
+const fn times(name: &'static str, help: &'static str) -> SectionSpec {
+    counters(name, rows::times::ROW, rows::times::FIELDS, help)
+}
+
 /// For how many of each a file has room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
@@ -210,6 +239,7 @@ impl Capacity {
             tenants: spare(sizes.tenants),
             tunnels: spare(sizes.tunnels),
             rules: spare(sizes.rules),
+            pairs: spare(sizes.pairs),
         };
         Self { sizes, records: Self::RECORDS, labels: Self::LABELS }
     }
@@ -221,6 +251,7 @@ impl Capacity {
             && sizes.tenants <= mine.tenants
             && sizes.tunnels <= mine.tunnels
             && sizes.rules <= mine.rules
+            && sizes.pairs <= mine.pairs
     }
 }
 
@@ -404,6 +435,8 @@ fn extent(index: usize, spec: &SectionSpec, capacity: &Capacity) -> (usize, usiz
         section::TENANT_DROPS => (sizes.tenants, by_reason),
         section::TUNNELS => (sizes.tunnels, spec.row_len),
         section::RULES => (sizes.rules, spec.row_len),
+        section::SERVICE..section::LATENCY => (sizes.pairs, spec.row_len),
+        section::LATENCY => (1, spec.row_len),
         section::RECORDS => (*records, spec.row_len),
         _ => (2, labels.next_multiple_of(PAGE)),
     }

@@ -11,6 +11,7 @@ use crate::flow::{Hash, Key4, Key6, Side, State, Table, Toward, Tracking, tcp};
 use crate::frame::Frame;
 use crate::ids::{PortId, SegmentId, TenantId, Tick};
 use crate::policy::{Action, Decision, Policy, Question};
+use crate::service::{Row, Service};
 use crate::sink::{Decided, Sink};
 use crate::snapshot::{PortKind, Snapshot};
 use crate::stages::follow;
@@ -21,7 +22,7 @@ use crate::stages::parse::{Fragment, Headers, Network};
 use crate::stages::tell::{tell, tell_denied};
 use crate::verdict::Reason;
 use crate::wire::ipv4::protocol;
-use crate::wire::{Tcp, Vni, ethernet, ipv6};
+use crate::wire::{Dns, Malformed, Tcp, Udp, Vni, dns, ethernet, ipv6};
 
 /// What became of a packet here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,7 +85,7 @@ pub fn check_policy<F: Frame, S: Sink<F>>(
             let Flows { keys4, keys6, .. } = &batch.flows;
             let passed = match headers.network {
                 Network::Ipv6 => quick(
-                    &mut context.sessions.v6,
+                    (&mut context.sessions.v6, &mut context.counters.service),
                     snapshot,
                     now,
                     (slot, &keys6[i]),
@@ -92,7 +93,7 @@ pub fn check_policy<F: Frame, S: Sink<F>>(
                     (frame, headers),
                 ),
                 _ => quick(
-                    &mut context.sessions.v4,
+                    (&mut context.sessions.v4, &mut context.counters.service),
                     snapshot,
                     now,
                     (slot, &keys4[i]),
@@ -195,7 +196,7 @@ enum Passed {
 /// Lets a packet pass of a session that lives, is of this configuration, and takes the packet without more ado.
 #[inline(always)]
 fn quick<K: Family>(
-    table: &mut Table<K>,
+    (table, service): (&mut Table<K>, &mut Service),
     snapshot: &Snapshot,
     now: Tick,
     (slot, key): (Slot, &K),
@@ -221,7 +222,7 @@ fn quick<K: Family>(
         match step.verdict {
             tcp::Verdict::InWindow => session.state = step.state,
             tcp::Verdict::Inert => {
-                notes.see(glance, side, &segment, now);
+                notes.see(glance, side, &segment, now, service);
                 session.traffic[side.index()].add(frame.len());
                 return Passed::Simply;
             }
@@ -230,9 +231,12 @@ fn quick<K: Family>(
         }
         session.last = now;
         session.traffic[side.index()].add(frame.len());
-        notes.see(glance, side, &segment, now);
+        // What it acknowledges came before what it says.
         if step.state != before {
-            notes.changed((before, step.state), side, now);
+            notes.changed((before, step.state), side, now, service);
+        }
+        notes.see(glance, side, &segment, now, service);
+        if step.state != before {
             table.changed(slot, before, &settings.timeouts);
             return if step.state.is_over() { Passed::Due } else { passed };
         }
@@ -243,15 +247,18 @@ fn quick<K: Family>(
     }
     session.last = now;
     session.traffic[side.index()].add(frame.len());
+    if session.flags.has(Flags::DNS) {
+        see_dns(notes, (frame, headers), side, now, service);
+    }
     passed
 }
 
 /// Tells of the session at `slot`.
 #[inline(never)]
 fn tell_again<K: Family, F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, slot: Slot, event: Event) {
-    let Context { snapshot, sessions, sink, now, .. } = context;
+    let Context { snapshot, counters, sessions, sink, now, .. } = context;
     let (session, notes) = K::table_mut(sessions).noted_mut(slot);
-    tell(*sink, snapshot, (session, notes), event, *now);
+    tell(*sink, (*snapshot, *counters), (session, notes), event, *now);
 }
 
 /// Tells of the session at `slot`, and ends it.
@@ -389,8 +396,8 @@ fn known<K: Family, F: Frame, S: Sink<F>>(
         return Ok(None);
     }
     if table.session(slot).epoch != snapshot.epoch.0 as u32 {
-        let session = K::table_mut(context.sessions).session_mut(slot);
-        match decide_again(session, snapshot, about.policy, about.tenant, now) {
+        let noted = K::table_mut(context.sessions).noted_mut(slot);
+        match decide_again(noted, snapshot, about.policy, about.tenant, now) {
             Ok(Again::Same) => {}
             Ok(Again::Other) => tell_again::<K, F, S>(context, slot, Event::Decided),
             Err(decided) => {
@@ -401,6 +408,7 @@ fn known<K: Family, F: Frame, S: Sink<F>>(
             }
         }
     }
+    let service = &mut context.counters.service;
     let table = K::table_mut(context.sessions);
     let is_due = table.is_due(slot, now);
     let (session, notes) = table.noted_mut(slot);
@@ -416,7 +424,7 @@ fn known<K: Family, F: Frame, S: Sink<F>>(
         match step.verdict {
             tcp::Verdict::InWindow => session.state = step.state,
             tcp::Verdict::Inert => {
-                notes.see(glance, side, &segment, now);
+                notes.see(glance, side, &segment, now, service);
                 session.traffic[side.index()].add(about.frame.len());
                 return Ok(Some(slot));
             }
@@ -433,12 +441,17 @@ fn known<K: Family, F: Frame, S: Sink<F>>(
                 return Ok(None);
             }
         }
-        notes.see(glance, side, &segment, now);
         if before != session.state {
-            notes.changed((before, session.state), side, now);
+            notes.changed((before, session.state), side, now, service);
         }
-    } else if side == Side::Responder {
-        session.state = before.replied();
+        notes.see(glance, side, &segment, now, service);
+    } else {
+        if session.flags.has(Flags::DNS) {
+            see_dns(notes, (about.frame, about.headers), side, now, service);
+        }
+        if side == Side::Responder {
+            session.state = before.replied();
+        }
     }
     let session = table.session_mut(slot);
     session.last = now;
@@ -468,7 +481,7 @@ pub(super) enum Again {
 ///
 /// With what was decided, when it is not allowed any more: the caller has to end it.
 pub(super) fn decide_again<K: Family>(
-    session: &mut Session<K>,
+    (session, notes): (&mut Session<K>, &mut Notes),
     snapshot: &Snapshot,
     policy: &Policy,
     tenant: TenantId,
@@ -482,6 +495,7 @@ pub(super) fn decide_again<K: Family>(
         return Err(Decided { at: now, tenant, port, question, source, decision });
     }
     session.epoch = snapshot.epoch.0 as u32;
+    notes.row = row(snapshot, policy, tenant, &question);
     let before = (session.rule, session.would_rule, session.flags);
     (session.rule, session.would_rule) = rules(policy, &decision);
     session.flags.set(Flags::WOULD_DENY, decision.would == Action::Deny);
@@ -540,6 +554,10 @@ fn open<K: Family, F: Frame, S: Sink<F>>(
         decision,
     };
     if decision.action == Action::Deny {
+        if state == State::TcpSynSent {
+            let row = row(snapshot, policy, about.tenant, &question);
+            context.counters.service.count(row, |of| of.denied += 1);
+        }
         denied(context, policy, &decided);
         tell_denied(context.sink, snapshot, policy, &decided, about.frame.len());
         return Err(Refusal::Policy(decision));
@@ -549,25 +567,31 @@ fn open<K: Family, F: Frame, S: Sink<F>>(
     flags.set(Flags::PICKED_UP, picked_up);
     flags.set(Flags::WOULD_DENY, decision.would == Action::Deny);
     flags.set(Flags::LOG, policy.logs(decision.rule));
+    let asks_dns = about.headers.protocol == protocol::UDP && question.port == dns::PORT;
+    flags.set(Flags::DNS, asks_dns);
     let (rule, would_rule) = rules(policy, &decision);
     let epoch = snapshot.epoch.0 as u32;
     let opening = Opening { port: about.port, state, flags, epoch, rule, would_rule };
-    let Context { sessions, sink, .. } = context;
+    let Context { counters, sessions, sink, .. } = context;
     let table = K::table_mut(sessions);
     let evicted = |session: &Session<K>, notes: &mut Notes| {
-        tell(*sink, snapshot, (session, notes), Event::Ended(End::Evicted), now);
+        tell(*sink, (snapshot, *counters), (session, notes), Event::Ended(End::Evicted), now);
     };
     let opened = table.open(about.hash, key, &opening, now, &snapshot.sessions.timeouts, evicted);
     let slot = opened.map_err(|refused| match refused {
         Refused::Quota => Reason::SessionQuota,
         Refused::TableFull => Reason::SessionTableFull,
     })?;
-    let session = table.session_mut(slot);
+    let (session, notes) = table.noted_mut(slot);
+    notes.row = row(snapshot, policy, about.tenant, &question);
     session.tcp = if turned { tcp.turned() } else { tcp };
     let side = if turned { Side::Responder } else { Side::Initiator };
     session.traffic[side.index()].add(about.frame.len());
+    let service = &mut counters.service;
     if let Some(segment) = segment {
-        table.noted_mut(slot).1.begin(state, side, &segment, now);
+        notes.begin(state, side, &segment, now, service);
+    } else if asks_dns {
+        see_dns(notes, (about.frame, about.headers), side, now, service);
     }
     tell_again::<K, F, S>(context, slot, Event::Started);
     allowed(context, policy, &decided);
@@ -606,6 +630,29 @@ pub fn question<K: Family>(key: &K, toward: Toward) -> Question {
     };
     let port = identify::service(key, toward);
     Question { vni: key.vni(), from, to, protocol: key.protocol(), port }
+}
+
+/// What counts how a session does whose first packet asked this.
+fn row(snapshot: &Snapshot, policy: &Policy, tenant: TenantId, question: &Question) -> Row {
+    let class = |address| policy.class(question.vni, address);
+    snapshot.service.find(tenant, [class(question.from), class(question.to)])
+}
+
+/// Takes a packet to or from a DNS server.
+#[inline(never)]
+fn see_dns(
+    notes: &mut Notes,
+    (frame, headers): (&[u8], &Headers),
+    side: Side,
+    now: Tick,
+    service: &mut Service,
+) {
+    let (start, end) = transport(frame, headers);
+    let datagram = frame.get(start..end).ok_or(Malformed).and_then(Udp::split);
+    // What is no message of DNS is none that could be counted.
+    if let Ok(message) = datagram.and_then(|(_, data)| Dns::new(data)) {
+        notes.see_dns(message, side, now, service);
+    }
 }
 
 /// The rules of a decision, as a session keeps them: by what counts them, which stays from one configuration to the next.

@@ -5,6 +5,7 @@
 
 pub mod arp;
 pub mod checksum;
+pub mod dns;
 pub mod ethernet;
 pub mod icmp;
 pub mod icmpv6;
@@ -21,6 +22,7 @@ mod vni;
 pub mod vxlan;
 
 pub use arp::Arp;
+pub use dns::Dns;
 pub use ethernet::Ethernet;
 pub use icmp::Icmp;
 pub use icmpv6::Icmpv6;

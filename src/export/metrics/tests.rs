@@ -10,7 +10,7 @@ use super::*;
 use crate::shm::{Capacity, FILE, Label, Settings, StatsFile, WorkerStats};
 use crate::worker::Work;
 
-const SIZES: Sizes = Sizes { ports: 2, tenants: 1, tunnels: 1, rules: 1 };
+const SIZES: Sizes = Sizes { ports: 2, tenants: 1, tunnels: 1, rules: 1, pairs: 1 };
 const START: u64 = 1_700_000_000_000_000_000;
 
 fn file(dir: &std::path::Path) -> (StatsFile, Vec<WorkerStats>, PathBuf) {
