@@ -34,7 +34,7 @@ pub const MAJOR: u64 = 1;
 /// Counted up when something is added where nothing was: older readers do not see it.
 pub const MINOR: u64 = 1;
 /// The hash of this version's layout, see [`hash`].
-pub const HASH: u64 = 0x9f73_76cd_897b_c358;
+pub const HASH: u64 = 0xe3ee_b156_a2b1_60cc;
 
 /// Bytes of the header before its tables.
 pub const HEADER: usize = 256;
@@ -143,17 +143,17 @@ pub mod section {
     pub const TUNNELS: usize = 5;
     /// What rules decided.
     pub const RULES: usize = 6;
+    /// Flows.
+    pub const RECORDS: usize = 7;
+    /// Names.
+    pub const LABELS: usize = 8;
     /// What came of attempts, by pair of groups.
-    pub const SERVICE: usize = 7;
+    pub const SERVICE: usize = 9;
     /// Times, by pair of groups: the first of as many sections as there are kinds of times, in the order of
     /// [`Time`](weft_pipelines::service::Time).
-    pub const SERVICE_TIMES: usize = 8;
+    pub const SERVICE_TIMES: usize = 10;
     /// How long packets take in the switch.
     pub const LATENCY: usize = SERVICE_TIMES + weft_pipelines::service::Time::ALL.len();
-    /// Flows.
-    pub const RECORDS: usize = LATENCY + 1;
-    /// Names.
-    pub const LABELS: usize = RECORDS + 1;
 }
 
 /// The sections of this version.
@@ -165,6 +165,22 @@ pub const SECTIONS: &[SectionSpec] = &[
     counters("tenant_drops", 0, rows::drops::FIELDS, "Drops of each tenant, by reason."),
     counters("tunnels", 64, rows::tunnel::FIELDS, "What went through the tunnel to each other host."),
     counters("rules", 64, rows::rule::FIELDS, "What each rule and each tenant's default decided."),
+    SectionSpec {
+        name: "records",
+        kind: Kind::Records,
+        lead: RING_LEAD,
+        row_len: record::SLOT,
+        fields: record::FIELDS,
+        help: "Flows, the newest records of each worker.",
+    },
+    SectionSpec {
+        name: "labels",
+        kind: Kind::Labels,
+        lead: LABELS_LEAD,
+        row_len: 0,
+        fields: &[],
+        help: "Names of what the numbers stand for.",
+    },
     counters(
         "service",
         128,
@@ -183,22 +199,6 @@ pub const SECTIONS: &[SectionSpec] = &[
     times("service_response", "From a client's first data to the server's first, of TCP, by pair of groups."),
     times("service_dns", "From a DNS query to its response, by pair of groups."),
     times("latency", "How long bursts were in the switch, one of 16: one row in each instance."),
-    SectionSpec {
-        name: "records",
-        kind: Kind::Records,
-        lead: RING_LEAD,
-        row_len: record::SLOT,
-        fields: record::FIELDS,
-        help: "Flows, the newest records of each worker.",
-    },
-    SectionSpec {
-        name: "labels",
-        kind: Kind::Labels,
-        lead: LABELS_LEAD,
-        row_len: 0,
-        fields: &[],
-        help: "Names of what the numbers stand for.",
-    },
 ];
 
 const fn counters(
@@ -438,7 +438,8 @@ fn extent(index: usize, spec: &SectionSpec, capacity: &Capacity) -> (usize, usiz
         section::SERVICE..section::LATENCY => (sizes.pairs, spec.row_len),
         section::LATENCY => (1, spec.row_len),
         section::RECORDS => (*records, spec.row_len),
-        _ => (2, labels.next_multiple_of(PAGE)),
+        section::LABELS => (2, labels.next_multiple_of(PAGE)),
+        _ => (0, spec.row_len),
     }
 }
 

@@ -14,7 +14,7 @@
 #define WEFT_STATS_BYTE_ORDER UINT64_C(0x0102030405060708)
 #define WEFT_STATS_MAJOR 1
 #define WEFT_STATS_MINOR 1
-#define WEFT_STATS_HASH UINT64_C(0x9f7376cd897bc358)
+#define WEFT_STATS_HASH UINT64_C(0xe3eeb156a2b160cc)
 #define WEFT_NOT_HERE UINT32_MAX /* of a port: not of this host */
 #define WEFT_ANY UINT32_MAX /* of a label: whatever its parent */
 
@@ -212,15 +212,15 @@ enum weft_section_code {
 	WEFT_SECTION_TENANT_DROPS = 4,
 	WEFT_SECTION_TUNNELS = 5,
 	WEFT_SECTION_RULES = 6,
-	WEFT_SECTION_SERVICE = 7,
-	WEFT_SECTION_SERVICE_CONNECT = 8,
-	WEFT_SECTION_SERVICE_CLIENT_RTT = 9,
-	WEFT_SECTION_SERVICE_SERVER_RTT = 10,
-	WEFT_SECTION_SERVICE_RESPONSE = 11,
-	WEFT_SECTION_SERVICE_DNS = 12,
-	WEFT_SECTION_LATENCY = 13,
-	WEFT_SECTION_RECORDS = 14,
-	WEFT_SECTION_LABELS = 15,
+	WEFT_SECTION_RECORDS = 7,
+	WEFT_SECTION_LABELS = 8,
+	WEFT_SECTION_SERVICE = 9,
+	WEFT_SECTION_SERVICE_CONNECT = 10,
+	WEFT_SECTION_SERVICE_CLIENT_RTT = 11,
+	WEFT_SECTION_SERVICE_SERVER_RTT = 12,
+	WEFT_SECTION_SERVICE_RESPONSE = 13,
+	WEFT_SECTION_SERVICE_DNS = 14,
+	WEFT_SECTION_LATENCY = 15,
 };
 
 /* What each worker did: one row in each instance. */
@@ -400,6 +400,109 @@ _Static_assert(offsetof(struct weft_rules_row, would_deny) == 32, "rules_row.wou
 _Static_assert(offsetof(struct weft_rules_row, last_hit) == 40, "rules_row.last_hit");
 _Static_assert(sizeof(struct weft_rules_row) == 64, "rules_row");
 
+/* Flows, the newest records of each worker. */
+struct weft_record {
+	uint64_t sequence; /* Even when the row is whole. */
+	uint64_t flow; /* The flow's number, unique in the instance. */
+	uint64_t started; /* When the session's first packet came. */
+	uint64_t last; /* When its last packet came. */
+	uint64_t written; /* When this record was written. */
+	uint8_t initiator[16]; /* The initiator's address; of IPv4 the mapped one. */
+	uint8_t responder[16]; /* The responder's address; of IPv4 the mapped one. */
+	uint64_t initiator_packets; /* Packets from the initiator. */
+	uint64_t initiator_bytes; /* Bytes from the initiator. */
+	uint64_t responder_packets; /* Packets from the responder. */
+	uint64_t responder_bytes; /* Bytes from the responder. */
+	uint32_t number; /* The record's number among those of its flow, from 0. */
+	uint32_t epoch; /* The low half of the number of the configuration that decided. */
+	uint32_t tenant; /* The tenant: a row of `tenants`. */
+	uint32_t vni; /* The segment's VNI. */
+	uint32_t initiator_port; /* The initiator's port: a row of `ports`; 4294967295 if not of this host. */
+	uint32_t responder_port; /* The responder's port: a row of `ports`; 4294967295 if not of this host. */
+	uint32_t initiator_class; /* The initiator's set of groups: a label of kind class. */
+	uint32_t responder_class; /* The responder's set of groups: a label of kind class. */
+	uint32_t rule; /* The rule, or default, that decided: a row of `rules`. */
+	uint32_t would_rule; /* The one that would have, if those under audit counted. */
+	uint16_t initiator_l4; /* The initiator's TCP, UDP or SCTP port; of an ICMP query its identifier; else 0. */
+	uint16_t responder_l4; /* The responder's port; of ICMP the type (high byte) and code; else 0. */
+	uint8_t kind; /* Why the record was written. */
+	uint8_t end; /* Why the session ended. */
+	uint8_t family; /* 4 or 6. */
+	uint8_t protocol; /* The protocol (IANA number). */
+	uint8_t ruling; /* What policy makes of it. */
+	uint8_t flags; /* Yes or no about it. */
+	uint8_t initiator_tcp_flags; /* TCP flags that the initiator sent, all together. */
+	uint8_t responder_tcp_flags; /* TCP flags that the responder sent, all together. */
+	uint8_t state; /* The session's state. */
+	uint8_t connect; /* What came of the attempt to connect. */
+	uint8_t initiator_resets; /* TCP resets from the initiator; 255: that or more. */
+	uint8_t responder_resets; /* TCP resets from the responder; 255: that or more. */
+	uint64_t initiator_connect; /* From the answer to the initiator's first packet to its next: the way to the initiator and back; 0: not known. */
+	uint64_t responder_connect; /* From the initiator's first packet to the answer: the way to the responder and back; 0: not known. */
+	uint64_t first_response; /* From the initiator's first data to the responder's first; 0: not known. */
+	uint32_t initiator_rtt; /* The round trip between here and the initiator, smoothed (RFC 6298); 4294967295: that or more; 0: not known. */
+	uint32_t initiator_rtt_least; /* The shortest one. */
+	uint32_t responder_rtt; /* The round trip between here and the responder, smoothed (RFC 6298); 4294967295: that or more; 0: not known. */
+	uint32_t responder_rtt_least; /* The shortest one. */
+	uint32_t initiator_retransmitted; /* TCP segments that the initiator sent again. */
+	uint32_t responder_retransmitted; /* TCP segments that the responder sent again. */
+	uint16_t initiator_zero_windows; /* Times that the initiator's window closed. */
+	uint16_t responder_zero_windows; /* Times that the responder's window closed. */
+	uint16_t dns_queries; /* DNS queries, of a flow over UDP to port 53; one that was asked again is one; 65535: that or more. */
+	uint16_t dns_answers; /* Responses to them; 65535: that or more. */
+	uint8_t dns_rcode; /* The code of the last response, if there was one. */
+	uint8_t reserved_217[39];
+};
+_Static_assert(offsetof(struct weft_record, flow) == 8, "record.flow");
+_Static_assert(offsetof(struct weft_record, started) == 16, "record.started");
+_Static_assert(offsetof(struct weft_record, last) == 24, "record.last");
+_Static_assert(offsetof(struct weft_record, written) == 32, "record.written");
+_Static_assert(offsetof(struct weft_record, initiator) == 40, "record.initiator");
+_Static_assert(offsetof(struct weft_record, responder) == 56, "record.responder");
+_Static_assert(offsetof(struct weft_record, initiator_packets) == 72, "record.initiator_packets");
+_Static_assert(offsetof(struct weft_record, initiator_bytes) == 80, "record.initiator_bytes");
+_Static_assert(offsetof(struct weft_record, responder_packets) == 88, "record.responder_packets");
+_Static_assert(offsetof(struct weft_record, responder_bytes) == 96, "record.responder_bytes");
+_Static_assert(offsetof(struct weft_record, number) == 104, "record.number");
+_Static_assert(offsetof(struct weft_record, epoch) == 108, "record.epoch");
+_Static_assert(offsetof(struct weft_record, tenant) == 112, "record.tenant");
+_Static_assert(offsetof(struct weft_record, vni) == 116, "record.vni");
+_Static_assert(offsetof(struct weft_record, initiator_port) == 120, "record.initiator_port");
+_Static_assert(offsetof(struct weft_record, responder_port) == 124, "record.responder_port");
+_Static_assert(offsetof(struct weft_record, initiator_class) == 128, "record.initiator_class");
+_Static_assert(offsetof(struct weft_record, responder_class) == 132, "record.responder_class");
+_Static_assert(offsetof(struct weft_record, rule) == 136, "record.rule");
+_Static_assert(offsetof(struct weft_record, would_rule) == 140, "record.would_rule");
+_Static_assert(offsetof(struct weft_record, initiator_l4) == 144, "record.initiator_l4");
+_Static_assert(offsetof(struct weft_record, responder_l4) == 146, "record.responder_l4");
+_Static_assert(offsetof(struct weft_record, kind) == 148, "record.kind");
+_Static_assert(offsetof(struct weft_record, end) == 149, "record.end");
+_Static_assert(offsetof(struct weft_record, family) == 150, "record.family");
+_Static_assert(offsetof(struct weft_record, protocol) == 151, "record.protocol");
+_Static_assert(offsetof(struct weft_record, ruling) == 152, "record.ruling");
+_Static_assert(offsetof(struct weft_record, flags) == 153, "record.flags");
+_Static_assert(offsetof(struct weft_record, initiator_tcp_flags) == 154, "record.initiator_tcp_flags");
+_Static_assert(offsetof(struct weft_record, responder_tcp_flags) == 155, "record.responder_tcp_flags");
+_Static_assert(offsetof(struct weft_record, state) == 156, "record.state");
+_Static_assert(offsetof(struct weft_record, connect) == 157, "record.connect");
+_Static_assert(offsetof(struct weft_record, initiator_resets) == 158, "record.initiator_resets");
+_Static_assert(offsetof(struct weft_record, responder_resets) == 159, "record.responder_resets");
+_Static_assert(offsetof(struct weft_record, initiator_connect) == 160, "record.initiator_connect");
+_Static_assert(offsetof(struct weft_record, responder_connect) == 168, "record.responder_connect");
+_Static_assert(offsetof(struct weft_record, first_response) == 176, "record.first_response");
+_Static_assert(offsetof(struct weft_record, initiator_rtt) == 184, "record.initiator_rtt");
+_Static_assert(offsetof(struct weft_record, initiator_rtt_least) == 188, "record.initiator_rtt_least");
+_Static_assert(offsetof(struct weft_record, responder_rtt) == 192, "record.responder_rtt");
+_Static_assert(offsetof(struct weft_record, responder_rtt_least) == 196, "record.responder_rtt_least");
+_Static_assert(offsetof(struct weft_record, initiator_retransmitted) == 200, "record.initiator_retransmitted");
+_Static_assert(offsetof(struct weft_record, responder_retransmitted) == 204, "record.responder_retransmitted");
+_Static_assert(offsetof(struct weft_record, initiator_zero_windows) == 208, "record.initiator_zero_windows");
+_Static_assert(offsetof(struct weft_record, responder_zero_windows) == 210, "record.responder_zero_windows");
+_Static_assert(offsetof(struct weft_record, dns_queries) == 212, "record.dns_queries");
+_Static_assert(offsetof(struct weft_record, dns_answers) == 214, "record.dns_answers");
+_Static_assert(offsetof(struct weft_record, dns_rcode) == 216, "record.dns_rcode");
+_Static_assert(sizeof(struct weft_record) == 256, "record");
+
 /* What came of connections and DNS queries, by pair of groups. */
 struct weft_service_row {
 	uint64_t sequence; /* Even when the row is whole. */
@@ -534,109 +637,6 @@ _Static_assert(offsetof(struct weft_latency_row, sum) == 24, "latency_row.sum");
 _Static_assert(offsetof(struct weft_latency_row, longest) == 32, "latency_row.longest");
 _Static_assert(offsetof(struct weft_latency_row, cells) == 40, "latency_row.cells");
 _Static_assert(sizeof(struct weft_latency_row) == 3520, "latency_row");
-
-/* Flows, the newest records of each worker. */
-struct weft_record {
-	uint64_t sequence; /* Even when the row is whole. */
-	uint64_t flow; /* The flow's number, unique in the instance. */
-	uint64_t started; /* When the session's first packet came. */
-	uint64_t last; /* When its last packet came. */
-	uint64_t written; /* When this record was written. */
-	uint8_t initiator[16]; /* The initiator's address; of IPv4 the mapped one. */
-	uint8_t responder[16]; /* The responder's address; of IPv4 the mapped one. */
-	uint64_t initiator_packets; /* Packets from the initiator. */
-	uint64_t initiator_bytes; /* Bytes from the initiator. */
-	uint64_t responder_packets; /* Packets from the responder. */
-	uint64_t responder_bytes; /* Bytes from the responder. */
-	uint32_t number; /* The record's number among those of its flow, from 0. */
-	uint32_t epoch; /* The low half of the number of the configuration that decided. */
-	uint32_t tenant; /* The tenant: a row of `tenants`. */
-	uint32_t vni; /* The segment's VNI. */
-	uint32_t initiator_port; /* The initiator's port: a row of `ports`; 4294967295 if not of this host. */
-	uint32_t responder_port; /* The responder's port: a row of `ports`; 4294967295 if not of this host. */
-	uint32_t initiator_class; /* The initiator's set of groups: a label of kind class. */
-	uint32_t responder_class; /* The responder's set of groups: a label of kind class. */
-	uint32_t rule; /* The rule, or default, that decided: a row of `rules`. */
-	uint32_t would_rule; /* The one that would have, if those under audit counted. */
-	uint16_t initiator_l4; /* The initiator's TCP, UDP or SCTP port; of an ICMP query its identifier; else 0. */
-	uint16_t responder_l4; /* The responder's port; of ICMP the type (high byte) and code; else 0. */
-	uint8_t kind; /* Why the record was written. */
-	uint8_t end; /* Why the session ended. */
-	uint8_t family; /* 4 or 6. */
-	uint8_t protocol; /* The protocol (IANA number). */
-	uint8_t ruling; /* What policy makes of it. */
-	uint8_t flags; /* Yes or no about it. */
-	uint8_t initiator_tcp_flags; /* TCP flags that the initiator sent, all together. */
-	uint8_t responder_tcp_flags; /* TCP flags that the responder sent, all together. */
-	uint8_t state; /* The session's state. */
-	uint8_t connect; /* What came of the attempt to connect. */
-	uint8_t initiator_resets; /* TCP resets from the initiator; 255: that or more. */
-	uint8_t responder_resets; /* TCP resets from the responder; 255: that or more. */
-	uint64_t initiator_connect; /* From the answer to the initiator's first packet to its next: the way to the initiator and back; 0: not known. */
-	uint64_t responder_connect; /* From the initiator's first packet to the answer: the way to the responder and back; 0: not known. */
-	uint64_t first_response; /* From the initiator's first data to the responder's first; 0: not known. */
-	uint32_t initiator_rtt; /* The round trip between here and the initiator, smoothed (RFC 6298); 4294967295: that or more; 0: not known. */
-	uint32_t initiator_rtt_least; /* The shortest one. */
-	uint32_t responder_rtt; /* The round trip between here and the responder, smoothed (RFC 6298); 4294967295: that or more; 0: not known. */
-	uint32_t responder_rtt_least; /* The shortest one. */
-	uint32_t initiator_retransmitted; /* TCP segments that the initiator sent again. */
-	uint32_t responder_retransmitted; /* TCP segments that the responder sent again. */
-	uint16_t initiator_zero_windows; /* Times that the initiator's window closed. */
-	uint16_t responder_zero_windows; /* Times that the responder's window closed. */
-	uint16_t dns_queries; /* DNS queries, of a flow over UDP to port 53; one that was asked again is one; 65535: that or more. */
-	uint16_t dns_answers; /* Responses to them; 65535: that or more. */
-	uint8_t dns_rcode; /* The code of the last response, if there was one. */
-	uint8_t reserved_217[39];
-};
-_Static_assert(offsetof(struct weft_record, flow) == 8, "record.flow");
-_Static_assert(offsetof(struct weft_record, started) == 16, "record.started");
-_Static_assert(offsetof(struct weft_record, last) == 24, "record.last");
-_Static_assert(offsetof(struct weft_record, written) == 32, "record.written");
-_Static_assert(offsetof(struct weft_record, initiator) == 40, "record.initiator");
-_Static_assert(offsetof(struct weft_record, responder) == 56, "record.responder");
-_Static_assert(offsetof(struct weft_record, initiator_packets) == 72, "record.initiator_packets");
-_Static_assert(offsetof(struct weft_record, initiator_bytes) == 80, "record.initiator_bytes");
-_Static_assert(offsetof(struct weft_record, responder_packets) == 88, "record.responder_packets");
-_Static_assert(offsetof(struct weft_record, responder_bytes) == 96, "record.responder_bytes");
-_Static_assert(offsetof(struct weft_record, number) == 104, "record.number");
-_Static_assert(offsetof(struct weft_record, epoch) == 108, "record.epoch");
-_Static_assert(offsetof(struct weft_record, tenant) == 112, "record.tenant");
-_Static_assert(offsetof(struct weft_record, vni) == 116, "record.vni");
-_Static_assert(offsetof(struct weft_record, initiator_port) == 120, "record.initiator_port");
-_Static_assert(offsetof(struct weft_record, responder_port) == 124, "record.responder_port");
-_Static_assert(offsetof(struct weft_record, initiator_class) == 128, "record.initiator_class");
-_Static_assert(offsetof(struct weft_record, responder_class) == 132, "record.responder_class");
-_Static_assert(offsetof(struct weft_record, rule) == 136, "record.rule");
-_Static_assert(offsetof(struct weft_record, would_rule) == 140, "record.would_rule");
-_Static_assert(offsetof(struct weft_record, initiator_l4) == 144, "record.initiator_l4");
-_Static_assert(offsetof(struct weft_record, responder_l4) == 146, "record.responder_l4");
-_Static_assert(offsetof(struct weft_record, kind) == 148, "record.kind");
-_Static_assert(offsetof(struct weft_record, end) == 149, "record.end");
-_Static_assert(offsetof(struct weft_record, family) == 150, "record.family");
-_Static_assert(offsetof(struct weft_record, protocol) == 151, "record.protocol");
-_Static_assert(offsetof(struct weft_record, ruling) == 152, "record.ruling");
-_Static_assert(offsetof(struct weft_record, flags) == 153, "record.flags");
-_Static_assert(offsetof(struct weft_record, initiator_tcp_flags) == 154, "record.initiator_tcp_flags");
-_Static_assert(offsetof(struct weft_record, responder_tcp_flags) == 155, "record.responder_tcp_flags");
-_Static_assert(offsetof(struct weft_record, state) == 156, "record.state");
-_Static_assert(offsetof(struct weft_record, connect) == 157, "record.connect");
-_Static_assert(offsetof(struct weft_record, initiator_resets) == 158, "record.initiator_resets");
-_Static_assert(offsetof(struct weft_record, responder_resets) == 159, "record.responder_resets");
-_Static_assert(offsetof(struct weft_record, initiator_connect) == 160, "record.initiator_connect");
-_Static_assert(offsetof(struct weft_record, responder_connect) == 168, "record.responder_connect");
-_Static_assert(offsetof(struct weft_record, first_response) == 176, "record.first_response");
-_Static_assert(offsetof(struct weft_record, initiator_rtt) == 184, "record.initiator_rtt");
-_Static_assert(offsetof(struct weft_record, initiator_rtt_least) == 188, "record.initiator_rtt_least");
-_Static_assert(offsetof(struct weft_record, responder_rtt) == 192, "record.responder_rtt");
-_Static_assert(offsetof(struct weft_record, responder_rtt_least) == 196, "record.responder_rtt_least");
-_Static_assert(offsetof(struct weft_record, initiator_retransmitted) == 200, "record.initiator_retransmitted");
-_Static_assert(offsetof(struct weft_record, responder_retransmitted) == 204, "record.responder_retransmitted");
-_Static_assert(offsetof(struct weft_record, initiator_zero_windows) == 208, "record.initiator_zero_windows");
-_Static_assert(offsetof(struct weft_record, responder_zero_windows) == 210, "record.responder_zero_windows");
-_Static_assert(offsetof(struct weft_record, dns_queries) == 212, "record.dns_queries");
-_Static_assert(offsetof(struct weft_record, dns_answers) == 214, "record.dns_answers");
-_Static_assert(offsetof(struct weft_record, dns_rcode) == 216, "record.dns_rcode");
-_Static_assert(sizeof(struct weft_record) == 256, "record");
 
 /* A label is this, and its text in UTF-8, filled up with zeros to a multiple of 8 bytes. */
 struct weft_label {

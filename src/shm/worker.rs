@@ -21,6 +21,8 @@ pub struct WorkerStats {
     records: Part,
     written: u64,
     counters: [Part; section::RECORDS],
+    /// The sections of times, and before them that of what came of attempts.
+    times: [Part; section::LATENCY + 1 - section::SERVICE],
     /// Where [`publish`](Self::publish) goes on: the section, and the row.
     at: (usize, usize),
     /// Where [`publish_times`](Self::publish_times) goes on.
@@ -39,6 +41,7 @@ impl WorkerStats {
             records: part(section::RECORDS),
             written: 0,
             counters: core::array::from_fn(&part),
+            times: core::array::from_fn(|index| part(section::SERVICE + index)),
             at: (0, 0),
             times_at: 0,
             seen: vec![0; 1 + rows * OF_A_PAIR],
@@ -64,7 +67,8 @@ impl WorkerStats {
     /// left out.
     #[inline]
     pub fn row(&mut self, section: usize, row: usize, values: &[u64]) {
-        if let Some(part) = self.counters.get(section) {
+        let times = || self.times.get(section.checked_sub(section::SERVICE)?);
+        if let Some(part) = self.counters.get(section).or_else(times) {
             seqlock::rewrite(part.row(row), values);
         }
     }
@@ -76,7 +80,7 @@ impl WorkerStats {
             let (section, row) = self.at;
             if !self.write_row(section, row, counters, work, now) {
                 self.at = (section + 1, 0);
-                if self.at.0 == section::SERVICE {
+                if self.at.0 == section::RECORDS {
                     self.at = (0, 0);
                     return true;
                 }

@@ -51,8 +51,8 @@ fn sections_stand_where_their_numbers_say() {
     let counters =
         [section::WORKERS, section::PORTS, section::PORT_DROPS, section::TENANTS, section::TENANT_DROPS];
     assert_eq!(counters.map(name), ["workers", "ports", "port_drops", "tenants", "tenant_drops"]);
-    let others = [section::TUNNELS, section::RULES, section::LATENCY, section::RECORDS, section::LABELS];
-    assert_eq!(others.map(name), ["tunnels", "rules", "latency", "records", "labels"]);
+    let others = [section::TUNNELS, section::RULES, section::RECORDS, section::LABELS, section::LATENCY];
+    assert_eq!(others.map(name), ["tunnels", "rules", "records", "labels", "latency"]);
     let times: Vec<_> = (section::SERVICE..section::LATENCY).map(name).collect();
     let wanted = ["", "_connect", "_client_rtt", "_server_rtt", "_response", "_dns"];
     assert_eq!(times, wanted.map(|time| format!("service{time}")));

@@ -9,6 +9,7 @@ mod machines;
 mod policy;
 mod program;
 mod qos;
+mod service;
 mod spoofing;
 mod tenants;
 
@@ -40,6 +41,7 @@ fn main() {
     trials.extend(policy::trials());
     trials.extend(qos::trials());
     trials.extend(flows::trials());
+    trials.extend(service::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
 
