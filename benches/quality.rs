@@ -11,6 +11,7 @@ use criterion::measurement::Measurement;
 use criterion::{Criterion, Throughput};
 use weft_pipelines::flow::tcp::{self, Segment, Windows};
 use weft_pipelines::flow::{Notes, Side, State};
+use weft_pipelines::service::{Row, Service};
 use weft_pipelines::testing::traffic::Flows;
 use weft_pipelines::wire::tcp::flag::{ACK, SYN};
 use weft_pipelines::{BURST, Tick};
@@ -30,15 +31,16 @@ fn bench<M: Measurement>(criterion: &mut Criterion<M>, unit: &str) {
             let mut connections: Vec<Connection> = (0..count).map(|_| Connection::new()).collect();
             let mut chosen = Flows::new(count);
             let mut now = Tick(0);
+            let mut service = Service::new(1);
             group.bench_function(format!("{name}, {what}"), |bencher| {
                 bencher.iter(|| {
                     now = Tick(now.0 + 2_000);
                     for _ in 0..BURST {
-                        connections[chosen.choose() as usize].turn(is_seen, now);
+                        connections[chosen.choose() as usize].turn(is_seen, now, &mut service);
                     }
                 });
             });
-            black_box(&connections);
+            black_box((&connections, &service));
         }
     }
     group.finish();
@@ -63,12 +65,14 @@ impl Connection {
             state = windows.step(state, side, &segment).state;
         }
         assert_eq!(state, State::TcpEstablished);
-        Self { windows, state, notes: Notes::default(), sent: 1, turn: 0 }
+        let mut notes = Notes::default();
+        notes.row = Row(0);
+        Self { windows, state, notes, sent: 1, turn: 0 }
     }
 
     /// Two segments of data, then the acknowledgement of both.
     #[inline]
-    fn turn(&mut self, is_seen: bool, now: Tick) {
+    fn turn(&mut self, is_seen: bool, now: Tick, service: &mut Service) {
         self.turn += 1;
         let plain = Segment { flags: ACK, ack: 1, window: 60_000, ..Segment::default() };
         let (side, segment) = if self.turn.is_multiple_of(3) {
@@ -82,7 +86,7 @@ impl Connection {
         let glance = is_seen.then(|| self.windows.glance(self.state, side, &segment));
         self.state = self.windows.step(self.state, side, &segment).state;
         if let Some(glance) = glance {
-            self.notes.see(glance, side, &segment, now);
+            self.notes.see(glance, side, &segment, now, service);
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod export;
 pub mod flows;
 pub mod replay;
 pub mod report;
+pub mod service;
 pub mod shm;
 pub mod suggest;
 pub mod tenancy;

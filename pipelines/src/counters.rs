@@ -3,6 +3,7 @@
 use core::ops::AddAssign;
 
 use crate::ids::{PortId, TenantId, Tick, TunnelId};
+use crate::service::Service;
 use crate::verdict::Reason;
 
 /// Packets and their bytes, from the Ethernet header to the last byte (no FCS).
@@ -232,6 +233,8 @@ pub struct Sizes {
     pub tunnels: usize,
     /// Rules and defaults of all tenants.
     pub rules: usize,
+    /// Pairs of groups.
+    pub pairs: usize,
 }
 
 /// All that one worker counts.
@@ -248,6 +251,8 @@ pub struct Counters {
     pub tunnels: Vec<TunnelCounters>,
     /// By slot: of each tenant its rules and its default.
     pub rules: Vec<RuleCounters>,
+    /// By pair of groups.
+    pub service: Service,
     /// Copies made to reach several destinations.
     pub replicated: u64,
     /// Packets that the switch made itself: ARP requests.
@@ -278,6 +283,7 @@ impl Counters {
             tenants: self.tenants.len(),
             tunnels: self.tunnels.len(),
             rules: self.rules.len(),
+            pairs: self.service.len(),
         }
     }
 
@@ -295,6 +301,7 @@ impl Counters {
             self.rules.reserve_exact(sizes.rules - self.rules.len() + spare);
         }
         to(&mut self.rules, sizes.rules);
+        self.service.grow(sizes.pairs);
     }
 
     /// A port's.
@@ -319,7 +326,8 @@ impl Counters {
         rule
     }
 
-    /// Copies `other` as far as there is room, without allocating; what `other` does not have is 0.
+    /// Copies `other` as far as there is room, without allocating; what `other` does not have is 0. What is counted by pair of
+    /// groups is not copied: of that there is much.
     pub fn copy_from(&mut self, other: &Self) {
         fn copy<T: Clone + Default>(mine: &mut [T], others: &[T]) {
             let both = mine.len().min(others.len());
@@ -344,6 +352,7 @@ impl Counters {
         add(&mut self.tenants, &other.tenants);
         add(&mut self.tunnels, &other.tunnels);
         self.rules.iter_mut().zip(&other.rules).for_each(|(mine, others)| *mine += *others);
+        self.service.merge(&other.service);
         self.replicated += other.replicated;
         self.originated += other.originated;
         self.consumed += other.consumed;
@@ -359,12 +368,12 @@ mod tests {
 
     #[test]
     fn grown_counters_keep_what_they_counted_and_copies_take_what_fits() {
-        let mut counters = Counters::new(Sizes { ports: 1, tenants: 1, tunnels: 0, rules: 2 });
+        let mut counters = Counters::new(Sizes { ports: 1, tenants: 1, tunnels: 0, rules: 2, pairs: 1 });
         counters.port(PortId(0)).rx.add(60);
         counters.rule(1, Tick(0)).hits = 7;
-        counters.grow(Sizes { ports: 3, tenants: 0, tunnels: 1, rules: 3 });
+        counters.grow(Sizes { ports: 3, tenants: 0, tunnels: 1, rules: 3, pairs: 2 });
         let lens = |c: &Counters| (c.ports.len(), c.tenants.len(), c.tunnels.len(), c.rules.len());
-        assert_eq!(lens(&counters), (3, 1, 1, 3));
+        assert_eq!((lens(&counters), counters.service.len()), ((3, 1, 1, 3), 2));
         assert_eq!((counters.ports[0].rx.packets, counters.rules[1].hits), (1, 7));
         // One that was made for less, or for more.
         let mut small = Counters::new(Sizes { ports: 1, ..Sizes::default() });

@@ -20,6 +20,7 @@ pub mod overlay;
 pub mod plane;
 pub mod policy;
 pub mod qos;
+pub mod service;
 pub mod sink;
 pub mod snapshot;
 pub mod stages;

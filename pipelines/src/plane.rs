@@ -159,7 +159,7 @@ impl<F: Frame> Plane<F> {
     /// Does what is due: ends sessions that are over or not allowed any more, asks neighbours again, and drops what
     /// waited too long for them. Each is bounded: to be called often.
     pub fn tick<S: Sink<F>>(&mut self, snapshot: &Snapshot, now: Tick, sink: &mut S) {
-        tell::age(&mut self.sessions, sink, snapshot, now);
+        tell::age(&mut self.sessions, sink, (snapshot, &mut self.counters), now);
         if !self.review.is_over() {
             let mut review = self.review;
             review::review(&mut self.context(snapshot, now, sink).0, &mut review);
@@ -200,7 +200,7 @@ impl<F: Frame> Plane<F> {
             }
         }
         self.egress.stop(&mut Exit { snapshot, counters: &mut self.counters, sink, now });
-        tell::stop(&mut self.sessions, sink, snapshot, now);
+        tell::stop(&mut self.sessions, sink, (snapshot, &mut self.counters), now);
     }
 
     /// Packets that wait: for a neighbour, or for their turn to leave.

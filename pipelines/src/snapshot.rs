@@ -9,6 +9,7 @@ use crate::ids::{Epoch, HopId, PortId, SegmentId, TenantId, TunnelId, WorkerId};
 use crate::overlay::{Table, Template};
 use crate::policy::Policy;
 use crate::qos;
+use crate::service;
 use crate::wire::{Mac, Vni};
 
 /// One host's part of the fabric.
@@ -37,6 +38,8 @@ pub struct Snapshot {
     pub slots: usize,
     /// By [`TenantId`]: what may pass.
     pub policies: Vec<Arc<Policy>>,
+    /// What counts how services do, by pair of groups.
+    pub service: service::Rows,
     /// How sessions are kept.
     pub sessions: flow::Settings,
     /// By [`TenantId`]: what is promised and bounded of its traffic.
@@ -266,7 +269,7 @@ impl Snapshot {
     /// How many there are of what is counted.
     pub fn sizes(&self) -> Sizes {
         let (ports, tunnels) = (self.ports.len(), self.tunnels.len());
-        Sizes { ports, tenants: self.tenants, tunnels, rules: self.slots }
+        Sizes { ports, tenants: self.tenants, tunnels, rules: self.slots, pairs: self.service.len() }
     }
 
     /// Keys of [`peers`](Self::peers) and [`neighbors`](Self::neighbors).

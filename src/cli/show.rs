@@ -17,6 +17,8 @@ use crate::control::runtime_dir::{RuntimeDir, RuntimeDirError};
 use crate::report::{
     DropReport, EndpointReport, PortReport, QosReport, Report, SessionFilter, TenantReport, TunnelReport,
 };
+use crate::service;
+use crate::shm::{self, ReadError, Reader};
 
 /// Shows what a running switch says of itself.
 #[derive(Clone, Debug, clap::Args)]
@@ -105,6 +107,22 @@ enum What {
     },
     /// The sessions that there are now
     Sessions(SessionArgs),
+    /// How services do between groups: what came of connections and DNS queries, and how long they took
+    ///
+    /// As this host has seen it since the switch started. A round trip is from here to the client or the server and back. An
+    /// endpoint counts as the first of its groups, an address outside of the fabric as the first group of addresses that it is
+    /// in, `-` is none; `*` is all that is not counted by itself. It is read from the switch's memory; the switch is not asked.
+    Service {
+        /// Only this tenant
+        #[arg(long, value_name = "NAME")]
+        tenant: Option<String>,
+    },
+    /// How long packets take in the switch
+    ///
+    /// Of one burst in 16, by worker: from when it is received until all that it led to is sent, with what else the worker does
+    /// in between. What waits in a shaper or for a neighbour's address is not counted until it leaves, nor is what another
+    /// worker does with packets that are handed over to it. It is read from the switch's memory; the switch is not asked.
+    Latency,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -168,6 +186,9 @@ pub fn run(args: Args) -> ExitCode {
 }
 
 fn answer(args: &Args) -> Result<String, ShowError> {
+    if matches!(args.what, What::Service { .. } | What::Latency) {
+        return render_stats(&args.what, &Reader::open(&args.at.stats()?)?, args.json);
+    }
     let socket = args.at.api_socket()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let connect = Client::connect(&socket);
@@ -197,6 +218,8 @@ fn answer(args: &Args) -> Result<String, ShowError> {
 enum ShowError {
     #[error(transparent)]
     RuntimeDir(#[from] RuntimeDirError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
     #[error(transparent)]
     Client(#[from] ClientError),
     #[error("host {host} has no {what} {name}; `weft show {command}` lists them")]
@@ -235,8 +258,27 @@ fn render(what: &What, report: Report, json: bool) -> Result<String, ShowError> 
             rows.print(json, table::drops)
         }
         What::Workers => Rows(report.workers).print(json, table::workers),
-        What::Rules { .. } | What::Sessions(_) => unreachable!("these are asked for on their own"),
+        What::Rules { .. } | What::Sessions(_) | What::Service { .. } | What::Latency => {
+            unreachable!("these are asked for on their own")
+        }
     }
+}
+
+/// What stands in the statistics file, as a table or as JSON.
+fn render_stats(what: &What, reader: &Reader, json: bool) -> Result<String, ShowError> {
+    let What::Service { tenant } = what else {
+        return Rows(service::latency(reader)?).print(json, table::latency);
+    };
+    let labels = reader.labels()?;
+    let mut services = service::services(reader, &labels)?;
+    if let Some(name) = tenant {
+        if !labels.iter_of(shm::What::Tenant).any(|(_, _, tenant)| tenant == name) {
+            let host = labels.name(shm::What::Host, 0).unwrap_or_default().to_owned();
+            return Err(ShowError::NoSuch { host, what: "tenant", command: "tenants", name: name.clone() });
+        }
+        services.retain(|of| of.tenant == *name);
+    }
+    Rows(services).print(json, table::services)
 }
 
 /// The rows to print.

@@ -3,6 +3,7 @@
 mod numbers;
 mod policy;
 mod qos;
+mod service;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -18,6 +19,7 @@ use weft_pipelines::{Epoch, HopId, Mac, PortId, SegmentId, Snapshot, TenantId, T
 
 use self::numbers::Numbers;
 pub use self::policy::TenantPolicy;
+pub use self::service::{MOST_PAIRS, ServiceLabel};
 use crate::config::checked::{self, Attach, Endpoint, Fabric, Host, HostIndex, Tenant};
 use crate::report::{EndpointReport, EndpointState};
 
@@ -57,6 +59,8 @@ pub struct Labels {
     pub tenants: Vec<Option<String>>,
     /// By [`TunnelId`]: the name of the other host; `None` of one that is no more.
     pub tunnels: Vec<Option<String>>,
+    /// By row that counts how services do: the pair of groups; `None` of one that is no more.
+    pub services: Vec<Option<ServiceLabel>>,
     /// All endpoints of the fabric, those of other hosts included.
     pub endpoints: Vec<EndpointLabel>,
 }
@@ -257,7 +261,9 @@ impl<'a> Compiler<'a> {
         let peers = peers.map(|(id, tunnel)| (Snapshot::address_key(tunnel.vtep), id)).collect::<Vec<_>>();
         let neighbors = (0..).map(HopId).zip(&underlay.hops).filter(|(id, _)| hops[id.index()]);
         let neighbors = neighbors.map(|(id, hop)| (Snapshot::address_key(hop.ip), id)).collect::<Vec<_>>();
-        let labels = self.labels(&underlay, &numbers);
+        let (service, services) =
+            service::compile((self.fabric, self.host), &self.tenants, &self.policies, &mut numbers)?;
+        let labels = Labels { services, ..self.labels(&underlay, &numbers) };
         let snapshot = Snapshot {
             epoch,
             vtep: Some(this.vtep),
@@ -266,6 +272,7 @@ impl<'a> Compiler<'a> {
             segments,
             tenants: numbers.tenants.given(),
             slots: numbers.slots as usize,
+            service,
             sessions: self.sessions(),
             policies: self.snapshot_policies(numbers.tenants.given()),
             shares: self.shares(numbers.tenants.given()),
@@ -489,6 +496,7 @@ impl<'a> Compiler<'a> {
             ports,
             tenants,
             tunnels,
+            services: Vec::new(),
             endpoints,
         }
     }

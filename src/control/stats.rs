@@ -125,6 +125,12 @@ fn labels(fabric: &Fabric, compiled: &Compiled) -> Vec<Label> {
             all.push(Label::new(What::Class, class, names.join(",")).of(id));
         }
     }
+    for (label, row) in
+        labels.services.iter().zip(0..).filter_map(|(label, row)| Some((label.as_ref()?, row)))
+    {
+        let text = format!("{} {}", label.client, label.server);
+        all.push(Label::new(What::Service, row, text).of(label.tenant.0.into()));
+    }
     // One for each address, of which an endpoint may have several.
     let reports = labels.endpoints.iter().map(|endpoint| &endpoint.report);
     let addresses = reports.flat_map(|endpoint| endpoint.ips.iter().map(move |ip| (endpoint, ip)));

@@ -1,16 +1,17 @@
 //! Metrics, made from the tables of the statistics file.
 //!
 //! Each field of each section is a family, called `weft_SECTION_FIELD` with its unit. There is a sample for each port,
-//! tenant, tunnel, rule and worker, and of drops for each reason that there was: none for flows, so how many samples there
-//! are is bounded by the document.
+//! tenant, tunnel, rule and worker, of drops for each reason that there was, and of times for each pair of groups that there
+//! are some of: none for flows, so how many samples there are is bounded by the document.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use weft_pipelines::Tick;
+use weft_pipelines::service::histogram::span;
 
-use super::text::{Family, Kind, Sample, Value};
+use super::text::{Distribution, Family, Kind, Sample, Value};
 use super::{Progress, say, unix};
 use crate::shm::field::{Field, Merge, Unit};
 use crate::shm::layout::SECTIONS;
@@ -191,6 +192,9 @@ fn of_switch(reader: &Reader, now: u64) -> Result<Vec<Family>, ReadError> {
         let names = [("host", host.clone()), ("worker", worker.to_string())];
         let rows = vec![(0, names.to_vec())];
         extend(&mut all, of_table(reader, "workers", "weft_worker", &table, &rows));
+        if let Some(table) = reader.counters_of("latency", worker)? {
+            extend(&mut all, vec![times(&table, "latency", "weft_worker_latency_seconds", BURSTS, &rows)]);
+        }
     }
     let port = |_: u32, name: &str| {
         let tenant = name.split_once('/').map_or("", |(tenant, _)| tenant);
@@ -219,6 +223,13 @@ fn of_switch(reader: &Reader, now: u64) -> Result<Vec<Family>, ReadError> {
             all.extend(of_table(reader, section, prefix, &table, rows));
         }
     }
+    let pair = |parent: u32, name: &str| {
+        let (client, server) = name.split_once(' ').unwrap_or((name, ""));
+        let tenant = labels.name(What::Tenant, parent).unwrap_or_default();
+        let names = [("tenant", tenant), ("client", client), ("server", server)];
+        names.map(|(label, of)| (label, of.to_owned())).to_vec()
+    };
+    all.extend(services(reader, &rows(What::Service, &pair))?);
     if let Some(table) = reader.counters("port_drops")? {
         all.push(by_reason(&table, &labels, &of_host()));
         let help = "Packets dropped at the port, by reason; reasons that there were.";
@@ -255,6 +266,55 @@ fn of_table(
         family(&name, kind, help_of(section, &field.name), rows.iter().filter_map(sample).collect())
     });
     families.collect()
+}
+
+/// The first bound, and the step, of histograms of services: 16.4 µs to 68.7 s, each four times the one before.
+const SERVICES: (u32, u32) = (14, 2);
+/// The same of bursts in a worker: 1.02 µs to 2.1 ms, each twice the one before.
+const BURSTS: (u32, u32) = (10, 1);
+
+/// What is counted and timed by pair of groups, of pairs that something was counted of.
+fn services(reader: &Reader, pairs: &[(usize, Names)]) -> Result<Vec<Family>, ReadError> {
+    let mut all = Vec::new();
+    if let Some(table) = reader.counters("service")? {
+        let has_any =
+            |row: usize| table.row(row).is_some_and(|row| row.iter().skip(1).any(|value| *value > 0));
+        let rows: Vec<_> = pairs.iter().filter(|(row, _)| has_any(*row)).cloned().collect();
+        all.extend(of_table(reader, "service", "weft_service", &table, &rows));
+    }
+    for kind in ["connect", "client_rtt", "server_rtt", "response", "dns"] {
+        let section = format!("service_{kind}");
+        if let Some(table) = reader.counters(&section)? {
+            let has_any = |row: usize| table.value(row, "samples").is_some_and(|samples| samples > 0);
+            let rows: Vec<_> = pairs.iter().filter(|(row, _)| has_any(*row)).cloned().collect();
+            all.push(times(&table, &section, &format!("weft_{section}_seconds"), SERVICES, &rows));
+        }
+    }
+    Ok(all)
+}
+
+/// A histogram for each of `rows`.
+fn times(
+    table: &Table,
+    section: &str,
+    name: &str,
+    (first, step): (u32, u32),
+    rows: &[(usize, Names)],
+) -> Family {
+    let sample = |(row, names): &(usize, Names)| {
+        let cells = table.values(*row, "cells").unwrap_or_default();
+        let mut times = Distribution { first, step, ..Distribution::default() };
+        for (cell, count) in cells.iter().enumerate().filter(|(_, count)| **count > 0) {
+            // Cells meet at powers of two.
+            let place = times.bounds().position(|(bound, _)| span(cell).end <= bound);
+            times.below[place.unwrap_or(Distribution::BOUNDS)..].iter_mut().for_each(|below| *below += count);
+            times.samples += count;
+        }
+        times.sum = table.value(*row, "sum").unwrap_or_default();
+        (names.clone(), Value::Times(times))
+    };
+    let help = SECTIONS.iter().find(|of| of.name == section).map_or("Of another version.", |of| of.help);
+    family(name, Kind::Histogram, help, rows.iter().map(sample).collect())
 }
 
 /// Adds families, each to that of its name if there is one.

@@ -26,6 +26,8 @@ pub enum Kind {
     Gauge,
     /// Always 1; its labels say something.
     Info,
+    /// How often it was no more than each of some bounds.
+    Histogram,
 }
 
 /// A value of one thing.
@@ -44,6 +46,33 @@ pub enum Value {
     Number(u64),
     /// Nanoseconds, written as seconds.
     Nanoseconds(u64),
+    /// How times are spread: what a sample of a histogram has, and no other.
+    Times(Distribution),
+}
+
+/// How many times were no longer than some powers of two of nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Distribution {
+    /// log2 of the first bound.
+    pub first: u32,
+    /// From the power of a bound to that of the next.
+    pub step: u32,
+    /// By bound: how many were no longer.
+    pub below: [u64; Self::BOUNDS],
+    /// How many there are.
+    pub samples: u64,
+    /// Nanoseconds of all together.
+    pub sum: u64,
+}
+
+impl Distribution {
+    /// How many bounds there are, infinity aside.
+    pub const BOUNDS: usize = 12;
+
+    /// The bounds in nanoseconds, with how many were no longer than each.
+    pub fn bounds(&self) -> impl Iterator<Item = (u64, u64)> {
+        (self.first..).step_by(self.step.max(1) as usize).map(|power| 1 << power.min(63)).zip(self.below)
+    }
 }
 
 impl fmt::Display for Value {
@@ -55,6 +84,7 @@ impl fmt::Display for Value {
                 let part = format!("{:09}", ns % 1_000_000_000);
                 write!(f, "{}.{}", ns / 1_000_000_000, part.trim_end_matches('0'))
             }
+            Self::Times(times) => write!(f, "{}", times.samples),
         }
     }
 }
@@ -124,11 +154,12 @@ fn write_family(text: &mut String, family: &Family, format: Format) -> fmt::Resu
     let Family { name, kind, help, samples } = family;
     let suffix = match kind {
         Kind::Counter => "_total",
-        Kind::Gauge => "",
+        Kind::Gauge | Kind::Histogram => "",
         Kind::Info => "_info",
     };
     // OpenMetrics names the family, the older format what its samples are called.
     let (of_family, type_name) = match (format, kind) {
+        (_, Kind::Histogram) => (suffix, "histogram"),
         (Format::Plain, Kind::Counter) => (suffix, "counter"),
         (Format::Plain, _) => (suffix, "gauge"),
         (Format::OpenMetrics, Kind::Counter) => ("", "counter"),
@@ -140,13 +171,50 @@ fn write_family(text: &mut String, family: &Family, format: Format) -> fmt::Resu
     escape(text, help, format == Format::OpenMetrics);
     writeln!(text, "\n# TYPE {name}{of_family} {type_name}")?;
     for Sample { labels, value } in samples {
-        write!(text, "{name}{suffix}")?;
-        for (index, (label, of)) in labels.iter().enumerate() {
-            write!(text, "{}{label}=\"", if index == 0 { '{' } else { ',' })?;
-            escape(text, of, true);
-            text.push('"');
+        if let (Kind::Histogram, Value::Times(times)) = (kind, value) {
+            write_histogram(text, name, labels, times)?;
+        } else {
+            write!(text, "{name}{suffix}")?;
+            write_labels(text, labels, None)?;
+            writeln!(text, " {value}")?;
         }
-        writeln!(text, "{} {value}", if labels.is_empty() { "" } else { "}" })?;
+    }
+    Ok(())
+}
+
+fn write_histogram(
+    text: &mut String,
+    name: &str,
+    labels: &[(&'static str, String)],
+    times: &Distribution,
+) -> fmt::Result {
+    let bounds = times.bounds().map(|(bound, count)| (Value::Nanoseconds(bound).to_string(), count));
+    for (bound, count) in bounds.chain([("+Inf".to_owned(), times.samples)]) {
+        write!(text, "{name}_bucket")?;
+        write_labels(text, labels, Some(&bound))?;
+        writeln!(text, " {count}")?;
+    }
+    for (suffix, value) in [("_sum", Value::Nanoseconds(times.sum)), ("_count", Value::Number(times.samples))]
+    {
+        write!(text, "{name}{suffix}")?;
+        write_labels(text, labels, None)?;
+        writeln!(text, " {value}")?;
+    }
+    Ok(())
+}
+
+/// Labels in braces, and the bound of a histogram's bucket; nothing where there are none.
+fn write_labels(text: &mut String, labels: &[(&'static str, String)], bound: Option<&str>) -> fmt::Result {
+    let labels = labels.iter().map(|(label, of)| (*label, of.as_str()));
+    let mut is_first = true;
+    for (label, of) in labels.chain(bound.map(|bound| ("le", bound))) {
+        write!(text, "{}{label}=\"", if is_first { '{' } else { ',' })?;
+        escape(text, of, true);
+        text.push('"');
+        is_first = false;
+    }
+    if !is_first {
+        text.push('}');
     }
     Ok(())
 }
@@ -235,6 +303,31 @@ weft_age_seconds{of="c"} 3
 # EOF
 "#;
         assert_eq!(write(&families(), Format::OpenMetrics), wanted);
+    }
+
+    #[test]
+    fn a_histogram_counts_up_to_infinity() {
+        let mut below = [2; Distribution::BOUNDS];
+        below[0] = 1;
+        let times = Distribution { first: 14, step: 2, below, samples: 3, sum: 1_500_000_000 };
+        let labels = vec![("tenant", "blue".to_owned())];
+        let family = Family {
+            name: "weft_x_seconds".into(),
+            kind: Kind::Histogram,
+            help: "X.".into(),
+            samples: vec![Sample { labels, value: Value::Times(times) }],
+        };
+        let text = write(&[family], Format::Plain);
+        assert!(text.starts_with(
+            "# HELP weft_x_seconds X.\n# TYPE weft_x_seconds histogram\n\
+            weft_x_seconds_bucket{tenant=\"blue\",le=\"0.000016384\"} 1\n\
+            weft_x_seconds_bucket{tenant=\"blue\",le=\"0.000065536\"} 2\n"
+        ));
+        assert!(text.ends_with(
+            "weft_x_seconds_bucket{tenant=\"blue\",le=\"68.719476736\"} 2\n\
+            weft_x_seconds_bucket{tenant=\"blue\",le=\"+Inf\"} 3\n\
+            weft_x_seconds_sum{tenant=\"blue\"} 1.5\nweft_x_seconds_count{tenant=\"blue\"} 3\n"
+        ));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use crate::report::text::protocol_name;
-use crate::report::{FlowEnd, FlowReport};
+use crate::report::{FlowDns, FlowEnd, FlowReport};
 use crate::shm::record::{Flags, NOT_HERE, Record};
 use crate::shm::{Found, Labels, ReadError, Reader, What};
 
@@ -122,6 +122,11 @@ impl Names {
             picked_up: record.flags.has(Flags::PICKED_UP),
             connect: record.connect.name().to_owned(),
             first_response_ns: known(record.first_response),
+            dns: (record.dns_queries > 0).then(|| FlowDns {
+                queries: record.dns_queries.into(),
+                answers: record.dns_answers.into(),
+                rcode: (record.dns_answers > 0).then_some(record.dns_rcode),
+            }),
         }
     }
 

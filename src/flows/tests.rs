@@ -9,7 +9,7 @@ use super::*;
 use crate::shm::record::{End, Kind, NOT_HERE, Record, mapped};
 use crate::shm::{Capacity, FILE, Label, Settings, StatsFile, What, WorkerStats};
 
-const SIZES: Sizes = Sizes { ports: 2, tenants: 1, tunnels: 0, rules: 2 };
+const SIZES: Sizes = Sizes { ports: 2, tenants: 1, tunnels: 0, rules: 2, pairs: 0 };
 
 fn file(path: &Path) -> (StatsFile, Vec<WorkerStats>) {
     let settings = Settings {

@@ -51,6 +51,20 @@ pub struct FlowReport {
     pub connect: String,
     /// From the initiator's first data to the responder's first.
     pub first_response_ns: Option<u64>,
+    /// What a DNS server was asked and said, of a flow over UDP to port 53.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<FlowDns>,
+}
+
+/// DNS in a flow.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowDns {
+    /// Queries; one that was asked again is one.
+    pub queries: u64,
+    /// Responses to them.
+    pub answers: u64,
+    /// The code of the last response (RFC 1035, section 4.1.1), if there was one.
+    pub rcode: Option<u8>,
 }
 
 /// An end of a flow.

@@ -9,6 +9,7 @@ mod ledger;
 mod qos;
 #[cfg(test)]
 pub(crate) mod samples;
+mod service;
 mod session;
 pub mod text;
 
@@ -17,8 +18,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use change::{Applied, Change, ChangeKind, Detail, Document, Plan, SessionChange, SessionChanges, Times};
-pub use flow::{FlowEnd, FlowReport};
+pub use flow::{FlowDns, FlowEnd, FlowReport};
 pub use qos::{ClassReport, MeterReport, QosLimits, QosReport, QueueReport};
+pub use service::{ConnectionsReport, DnsReport, LatencyReport, ServiceReport, TimesReport};
 pub use session::{RuleReport, SessionFilter, SessionReport, Sessions};
 
 /// What ports that are no more are called together.

@@ -48,6 +48,9 @@ codes! {
         Version = 13 "version",
         /// An address of an endpoint, on whatever host, and its name: `10.1.0.11 blue/web1`; the parent is the VNI.
         Endpoint = 14 "endpoint",
+        /// A pair of groups, the client's and the server's with a blank between; `-` is no group, `* *` any other pair. The id is
+        /// its row in the sections `service` and `service_*`, the parent the tenant.
+        Service = 15 "service",
     }
 }
 

@@ -32,9 +32,9 @@ pub const BYTE_ORDER: u64 = 0x0102_0304_0506_0708;
 /// Counted up when something moves or changes its meaning: older readers cannot read it.
 pub const MAJOR: u64 = 1;
 /// Counted up when something is added where nothing was: older readers do not see it.
-pub const MINOR: u64 = 0;
+pub const MINOR: u64 = 1;
 /// The hash of this version's layout, see [`hash`].
-pub const HASH: u64 = 0x0288_97b2_0b14_5b8d;
+pub const HASH: u64 = 0xe3ee_b156_a2b1_60cc;
 
 /// Bytes of the header before its tables.
 pub const HEADER: usize = 256;
@@ -147,6 +147,13 @@ pub mod section {
     pub const RECORDS: usize = 7;
     /// Names.
     pub const LABELS: usize = 8;
+    /// What came of attempts, by pair of groups.
+    pub const SERVICE: usize = 9;
+    /// Times, by pair of groups: the first of as many sections as there are kinds of times, in the order of
+    /// [`Time`](weft_pipelines::service::Time).
+    pub const SERVICE_TIMES: usize = 10;
+    /// How long packets take in the switch.
+    pub const LATENCY: usize = SERVICE_TIMES + weft_pipelines::service::Time::ALL.len();
 }
 
 /// The sections of this version.
@@ -174,6 +181,24 @@ pub const SECTIONS: &[SectionSpec] = &[
         fields: &[],
         help: "Names of what the numbers stand for.",
     },
+    counters(
+        "service",
+        128,
+        rows::service::FIELDS,
+        "What came of connections and DNS queries, by pair of groups.",
+    ),
+    times("service_connect", "How long TCP took to connect, by pair of groups."),
+    times(
+        "service_client_rtt",
+        "Round trips of TCP between here and the client, by pair of groups; 4.29 s at most.",
+    ),
+    times(
+        "service_server_rtt",
+        "Round trips of TCP between here and the server, by pair of groups; 4.29 s at most.",
+    ),
+    times("service_response", "From a client's first data to the server's first, of TCP, by pair of groups."),
+    times("service_dns", "From a DNS query to its response, by pair of groups."),
+    times("latency", "How long bursts were in the switch, one of 16: one row in each instance."),
 ];
 
 const fn counters(
@@ -183,6 +208,10 @@ const fn counters(
     help: &'static str,
 ) -> SectionSpec {
     SectionSpec { name, kind: Kind::Counters, lead: 0, row_len, fields, help }
+}
+
+const fn times(name: &'static str, help: &'static str) -> SectionSpec {
+    counters(name, rows::times::ROW, rows::times::FIELDS, help)
 }
 
 /// For how many of each a file has room.
@@ -210,6 +239,7 @@ impl Capacity {
             tenants: spare(sizes.tenants),
             tunnels: spare(sizes.tunnels),
             rules: spare(sizes.rules),
+            pairs: spare(sizes.pairs),
         };
         Self { sizes, records: Self::RECORDS, labels: Self::LABELS }
     }
@@ -221,6 +251,7 @@ impl Capacity {
             && sizes.tenants <= mine.tenants
             && sizes.tunnels <= mine.tunnels
             && sizes.rules <= mine.rules
+            && sizes.pairs <= mine.pairs
     }
 }
 
@@ -404,8 +435,11 @@ fn extent(index: usize, spec: &SectionSpec, capacity: &Capacity) -> (usize, usiz
         section::TENANT_DROPS => (sizes.tenants, by_reason),
         section::TUNNELS => (sizes.tunnels, spec.row_len),
         section::RULES => (sizes.rules, spec.row_len),
+        section::SERVICE..section::LATENCY => (sizes.pairs, spec.row_len),
+        section::LATENCY => (1, spec.row_len),
         section::RECORDS => (*records, spec.row_len),
-        _ => (2, labels.next_multiple_of(PAGE)),
+        section::LABELS => (2, labels.next_multiple_of(PAGE)),
+        _ => (0, spec.row_len),
     }
 }
 

@@ -256,6 +256,10 @@ impl Reader {
         table.rows.resize(table.rows.len().max(rows), vec![0; values.len()]);
         let words = words.get(section.lead / WORD..).unwrap_or_default();
         for (row, sum) in words.chunks_exact(row_len).zip(&mut table.rows) {
+            // One that was never written is all zeros.
+            if row.first().is_some_and(|sequence| sequence.load() == 0) {
+                continue;
+            }
             self.until("counters", || seqlock::read(row, &mut values).ok())?;
             merge(&table.fields, sum, &values);
         }

@@ -339,6 +339,9 @@ record! {
     204 responder_retransmitted: u32, Packets, 0, "TCP segments that the responder sent again.";
     208 initiator_zero_windows: u16, Events, 0, "Times that the initiator's window closed.";
     210 responder_zero_windows: u16, Events, 0, "Times that the responder's window closed.";
+    212 dns_queries: u16, Events, 0, "DNS queries, of a flow over UDP to port 53; one that was asked again is one; 65535: that or more.";
+    214 dns_answers: u16, Events, 0, "Responses to them; 65535: that or more.";
+    216 dns_rcode: u8, Bare, 0, "The code of the last response, if there was one.";
 }
 
 impl Default for Record {

@@ -4,6 +4,7 @@
 //! all. They mirror [`Counters`] and [`Work`].
 
 use weft_pipelines::counters::{PortCounters, RuleCounters, TenantCounters, TunnelCounters};
+use weft_pipelines::service::Outcomes;
 use weft_pipelines::{Counters, Reason, Tick};
 
 use super::field::{Merge, REVERSE, Spec, Type, Unit};
@@ -149,6 +150,70 @@ rows! {
         denied Packets Sum 135 = rule.denied, "Packets dropped because of it.";
         would_deny Packets Sum 0 = rule.would_deny, "Packets that would have been, were it not only counted.";
         last_hit Tick Max 0 = rule.last_hit.0, "When it last decided something; 0 if it never did.";
+    }
+}
+
+rows! {
+    /// What came of connections and DNS queries between two groups.
+    service(of: &Outcomes) {
+        accepted Events Sum 0 = of.accepted, "TCP connections that the server accepted.";
+        refused Events Sum 0 = of.refused, "TCP connections that the server refused, by a reset.";
+        timed_out Events Sum 0 = of.timed_out, "TCP connections that nobody answered.";
+        denied Packets Sum 0 = of.denied, "SYNs that policy did not let pass.";
+        reset Events Sum 0 = of.reset, "TCP connections that a reset ended.";
+        dns_queries Events Sum 0 = of.dns_queries, "DNS queries; one that was asked again is one.";
+        dns_noerror Events Sum 0 = of.dns_noerror, "Responses to them: NOERROR.";
+        dns_nxdomain Events Sum 0 = of.dns_nxdomain, "Responses: NXDOMAIN, there is no such name.";
+        dns_servfail Events Sum 0 = of.dns_servfail, "Responses: SERVFAIL, the server could not.";
+        dns_refused Events Sum 0 = of.dns_refused, "Responses: REFUSED, the server would not.";
+        dns_other Events Sum 0 = of.dns_other, "Responses with any other code.";
+        dns_unanswered Events Sum 0 = of.dns_unanswered, "Queries that nobody answered, as far as nobody waits any more.";
+    }
+}
+
+/// Times in cells that grow with what they hold.
+pub mod times {
+    use weft_pipelines::service::Histograms;
+    use weft_pipelines::service::histogram::CELLS;
+
+    use super::*;
+
+    /// Values of a row.
+    pub const LEN: usize = 4 + CELLS;
+    /// Bytes of a row.
+    pub const ROW: usize = ((LEN + 1) * 8).next_multiple_of(64);
+    /// The fields, in the order of their values.
+    pub const FIELDS: &[Spec] = &[
+        WRITTEN,
+        Spec {
+            offset: 16,
+            ..counter("samples", Unit::Events, Merge::Sum, 0, 0, "How many times there are.")
+        },
+        Spec { offset: 24, ..counter("sum", Unit::Nanoseconds, Merge::Sum, 0, 0, "Their sum.") },
+        Spec { offset: 32, ..counter("longest", Unit::Nanoseconds, Merge::Max, 0, 0, "The longest.") },
+        Spec {
+            offset: 40,
+            count: CELLS,
+            ..counter(
+                "cells",
+                Unit::Events,
+                Merge::Sum,
+                0,
+                0,
+                "Times by cell. With q = c / 16 and r = c % 16, cell c is of r * 64 ns to (r + 1) * 64 ns if q is 0, else of \
+                (16 + r) * 2^(q + 5) ns to (17 + r) * 2^(q + 5) ns; the last is of all beyond too.",
+            )
+        },
+    ];
+
+    /// A row's values.
+    #[inline]
+    pub fn values(now: Tick, histograms: &Histograms, index: usize) -> [u64; LEN] {
+        let head = histograms.head(index);
+        let mut values = [0; LEN];
+        [values[0], values[1], values[2], values[3]] = [now.0, head.samples, head.sum, head.longest];
+        values[4..].iter_mut().zip(histograms.cells(index)).for_each(|(value, cell)| *value = *cell);
+        values
     }
 }
 

@@ -13,6 +13,8 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 
 use weft_pipelines::counters::Sizes;
+use weft_pipelines::service::histogram::{CELLS, cell};
+use weft_pipelines::service::{Histograms, Row, Service, Time};
 use weft_pipelines::{Counters, Epoch, PortId, Reason, Tick};
 
 use super::layout::section;
@@ -20,7 +22,7 @@ use super::*;
 use crate::worker::Work;
 
 /// What there is of each in these tests.
-const SIZES: Sizes = Sizes { ports: 3, tenants: 2, tunnels: 1, rules: 5 };
+const SIZES: Sizes = Sizes { ports: 3, tenants: 2, tunnels: 1, rules: 5, pairs: 2 };
 
 fn settings(workers: usize, records: usize) -> Settings {
     Settings {
@@ -85,6 +87,45 @@ fn what_is_written_is_read() {
         (Some("blue/web1"), Some("web-to-db"))
     );
     assert_eq!(labels.name(What::Reason, Reason::NotHere as u32), Some("not_here"));
+}
+
+#[test]
+fn times_are_written_when_they_have_changed_and_added_when_they_are_read() {
+    let (_dir, _file, mut workers, reader) = made(2, 2);
+    let row = Row(1);
+    let mut services = [Service::new(2), Service::new(2)];
+    let mut latency = Histograms::new(1);
+    for (nanos, service) in [20_000, 900_000_000].into_iter().zip(&mut services) {
+        service.add(row, Time::Connect, nanos);
+        service.count(row, |of| of.accepted += 1);
+    }
+    latency.add(0, 7_000);
+    for (now, (worker, service)) in (50..).zip(workers.iter_mut().zip(&services)) {
+        worker.publish_all_times(service, &latency, Tick(now));
+    }
+    let table = |name: &str| reader.counters(name).unwrap().unwrap();
+    let connect = table("service_connect");
+    let of = |name| connect.value(1, name).unwrap();
+    assert_eq!(["samples", "sum", "longest", "written"].map(of), [2, 900_020_000, 900_000_000, 51]);
+    let cells = connect.values(1, "cells").unwrap();
+    assert_eq!((cells.len(), cells[cell(20_000)], cells[cell(900_000_000)]), (CELLS, 1, 1));
+    assert_eq!(
+        (table("service").value(1, "accepted"), table("latency").value(0, "samples")),
+        (Some(2), Some(2))
+    );
+    // What has not changed is not written, and no more at once than was said.
+    services[0].add(row, Time::Dns, 1);
+    services[0].add(row, Time::Response, 1);
+    let mut rounds = 0;
+    while !workers[0].publish_times((&services[0], &latency), Tick(99), 5, 1) {
+        rounds += 1;
+    }
+    assert!((3..=5).contains(&rounds), "{rounds}");
+    let written = |name| reader.counters_of(name, 0).unwrap().unwrap().value(1, "written").unwrap();
+    assert_eq!(["service_dns", "service_response", "service_connect"].map(written), [99, 99, 50]);
+    // What there is no room for is left out.
+    services[0].grow(1_000);
+    workers[0].publish_all_times(&services[0], &latency, Tick(100));
 }
 
 #[test]

@@ -13,8 +13,8 @@
 #define WEFT_STATS_MAGIC "WEFTSTAT"
 #define WEFT_STATS_BYTE_ORDER UINT64_C(0x0102030405060708)
 #define WEFT_STATS_MAJOR 1
-#define WEFT_STATS_MINOR 0
-#define WEFT_STATS_HASH UINT64_C(0x028897b20b145b8d)
+#define WEFT_STATS_MINOR 1
+#define WEFT_STATS_HASH UINT64_C(0xe3eeb156a2b160cc)
 #define WEFT_NOT_HERE UINT32_MAX /* of a port: not of this host */
 #define WEFT_ANY UINT32_MAX /* of a label: whatever its parent */
 
@@ -127,6 +127,7 @@ enum weft_label_code {
 	WEFT_LABEL_HOST = 12,
 	WEFT_LABEL_VERSION = 13,
 	WEFT_LABEL_ENDPOINT = 14,
+	WEFT_LABEL_SERVICE = 15,
 };
 
 enum weft_kind_code {
@@ -213,6 +214,13 @@ enum weft_section_code {
 	WEFT_SECTION_RULES = 6,
 	WEFT_SECTION_RECORDS = 7,
 	WEFT_SECTION_LABELS = 8,
+	WEFT_SECTION_SERVICE = 9,
+	WEFT_SECTION_SERVICE_CONNECT = 10,
+	WEFT_SECTION_SERVICE_CLIENT_RTT = 11,
+	WEFT_SECTION_SERVICE_SERVER_RTT = 12,
+	WEFT_SECTION_SERVICE_RESPONSE = 13,
+	WEFT_SECTION_SERVICE_DNS = 14,
+	WEFT_SECTION_LATENCY = 15,
 };
 
 /* What each worker did: one row in each instance. */
@@ -440,7 +448,10 @@ struct weft_record {
 	uint32_t responder_retransmitted; /* TCP segments that the responder sent again. */
 	uint16_t initiator_zero_windows; /* Times that the initiator's window closed. */
 	uint16_t responder_zero_windows; /* Times that the responder's window closed. */
-	uint8_t reserved_212[44];
+	uint16_t dns_queries; /* DNS queries, of a flow over UDP to port 53; one that was asked again is one; 65535: that or more. */
+	uint16_t dns_answers; /* Responses to them; 65535: that or more. */
+	uint8_t dns_rcode; /* The code of the last response, if there was one. */
+	uint8_t reserved_217[39];
 };
 _Static_assert(offsetof(struct weft_record, flow) == 8, "record.flow");
 _Static_assert(offsetof(struct weft_record, started) == 16, "record.started");
@@ -487,7 +498,145 @@ _Static_assert(offsetof(struct weft_record, initiator_retransmitted) == 200, "re
 _Static_assert(offsetof(struct weft_record, responder_retransmitted) == 204, "record.responder_retransmitted");
 _Static_assert(offsetof(struct weft_record, initiator_zero_windows) == 208, "record.initiator_zero_windows");
 _Static_assert(offsetof(struct weft_record, responder_zero_windows) == 210, "record.responder_zero_windows");
+_Static_assert(offsetof(struct weft_record, dns_queries) == 212, "record.dns_queries");
+_Static_assert(offsetof(struct weft_record, dns_answers) == 214, "record.dns_answers");
+_Static_assert(offsetof(struct weft_record, dns_rcode) == 216, "record.dns_rcode");
 _Static_assert(sizeof(struct weft_record) == 256, "record");
+
+/* What came of connections and DNS queries, by pair of groups. */
+struct weft_service_row {
+	uint64_t sequence; /* Even when the row is whole. */
+	uint64_t written; /* When this row was written. */
+	uint64_t accepted; /* TCP connections that the server accepted. */
+	uint64_t refused; /* TCP connections that the server refused, by a reset. */
+	uint64_t timed_out; /* TCP connections that nobody answered. */
+	uint64_t denied; /* SYNs that policy did not let pass. */
+	uint64_t reset; /* TCP connections that a reset ended. */
+	uint64_t dns_queries; /* DNS queries; one that was asked again is one. */
+	uint64_t dns_noerror; /* Responses to them: NOERROR. */
+	uint64_t dns_nxdomain; /* Responses: NXDOMAIN, there is no such name. */
+	uint64_t dns_servfail; /* Responses: SERVFAIL, the server could not. */
+	uint64_t dns_refused; /* Responses: REFUSED, the server would not. */
+	uint64_t dns_other; /* Responses with any other code. */
+	uint64_t dns_unanswered; /* Queries that nobody answered, as far as nobody waits any more. */
+	uint8_t reserved_112[16];
+};
+_Static_assert(offsetof(struct weft_service_row, written) == 8, "service_row.written");
+_Static_assert(offsetof(struct weft_service_row, accepted) == 16, "service_row.accepted");
+_Static_assert(offsetof(struct weft_service_row, refused) == 24, "service_row.refused");
+_Static_assert(offsetof(struct weft_service_row, timed_out) == 32, "service_row.timed_out");
+_Static_assert(offsetof(struct weft_service_row, denied) == 40, "service_row.denied");
+_Static_assert(offsetof(struct weft_service_row, reset) == 48, "service_row.reset");
+_Static_assert(offsetof(struct weft_service_row, dns_queries) == 56, "service_row.dns_queries");
+_Static_assert(offsetof(struct weft_service_row, dns_noerror) == 64, "service_row.dns_noerror");
+_Static_assert(offsetof(struct weft_service_row, dns_nxdomain) == 72, "service_row.dns_nxdomain");
+_Static_assert(offsetof(struct weft_service_row, dns_servfail) == 80, "service_row.dns_servfail");
+_Static_assert(offsetof(struct weft_service_row, dns_refused) == 88, "service_row.dns_refused");
+_Static_assert(offsetof(struct weft_service_row, dns_other) == 96, "service_row.dns_other");
+_Static_assert(offsetof(struct weft_service_row, dns_unanswered) == 104, "service_row.dns_unanswered");
+_Static_assert(sizeof(struct weft_service_row) == 128, "service_row");
+
+/* How long TCP took to connect, by pair of groups. */
+struct weft_service_connect_row {
+	uint64_t sequence; /* Even when the row is whole. */
+	uint64_t written; /* When this row was written. */
+	uint64_t samples; /* How many times there are. */
+	uint64_t sum; /* Their sum. */
+	uint64_t longest; /* The longest. */
+	uint64_t cells[432]; /* Times by cell. With q = c / 16 and r = c % 16, cell c is of r * 64 ns to (r + 1) * 64 ns if q is 0, else of (16 + r) * 2^(q + 5) ns to (17 + r) * 2^(q + 5) ns; the last is of all beyond too. */
+	uint8_t reserved_3496[24];
+};
+_Static_assert(offsetof(struct weft_service_connect_row, written) == 8, "service_connect_row.written");
+_Static_assert(offsetof(struct weft_service_connect_row, samples) == 16, "service_connect_row.samples");
+_Static_assert(offsetof(struct weft_service_connect_row, sum) == 24, "service_connect_row.sum");
+_Static_assert(offsetof(struct weft_service_connect_row, longest) == 32, "service_connect_row.longest");
+_Static_assert(offsetof(struct weft_service_connect_row, cells) == 40, "service_connect_row.cells");
+_Static_assert(sizeof(struct weft_service_connect_row) == 3520, "service_connect_row");
+
+/* Round trips of TCP between here and the client, by pair of groups; 4.29 s at most. */
+struct weft_service_client_rtt_row {
+	uint64_t sequence; /* Even when the row is whole. */
+	uint64_t written; /* When this row was written. */
+	uint64_t samples; /* How many times there are. */
+	uint64_t sum; /* Their sum. */
+	uint64_t longest; /* The longest. */
+	uint64_t cells[432]; /* Times by cell. With q = c / 16 and r = c % 16, cell c is of r * 64 ns to (r + 1) * 64 ns if q is 0, else of (16 + r) * 2^(q + 5) ns to (17 + r) * 2^(q + 5) ns; the last is of all beyond too. */
+	uint8_t reserved_3496[24];
+};
+_Static_assert(offsetof(struct weft_service_client_rtt_row, written) == 8, "service_client_rtt_row.written");
+_Static_assert(offsetof(struct weft_service_client_rtt_row, samples) == 16, "service_client_rtt_row.samples");
+_Static_assert(offsetof(struct weft_service_client_rtt_row, sum) == 24, "service_client_rtt_row.sum");
+_Static_assert(offsetof(struct weft_service_client_rtt_row, longest) == 32, "service_client_rtt_row.longest");
+_Static_assert(offsetof(struct weft_service_client_rtt_row, cells) == 40, "service_client_rtt_row.cells");
+_Static_assert(sizeof(struct weft_service_client_rtt_row) == 3520, "service_client_rtt_row");
+
+/* Round trips of TCP between here and the server, by pair of groups; 4.29 s at most. */
+struct weft_service_server_rtt_row {
+	uint64_t sequence; /* Even when the row is whole. */
+	uint64_t written; /* When this row was written. */
+	uint64_t samples; /* How many times there are. */
+	uint64_t sum; /* Their sum. */
+	uint64_t longest; /* The longest. */
+	uint64_t cells[432]; /* Times by cell. With q = c / 16 and r = c % 16, cell c is of r * 64 ns to (r + 1) * 64 ns if q is 0, else of (16 + r) * 2^(q + 5) ns to (17 + r) * 2^(q + 5) ns; the last is of all beyond too. */
+	uint8_t reserved_3496[24];
+};
+_Static_assert(offsetof(struct weft_service_server_rtt_row, written) == 8, "service_server_rtt_row.written");
+_Static_assert(offsetof(struct weft_service_server_rtt_row, samples) == 16, "service_server_rtt_row.samples");
+_Static_assert(offsetof(struct weft_service_server_rtt_row, sum) == 24, "service_server_rtt_row.sum");
+_Static_assert(offsetof(struct weft_service_server_rtt_row, longest) == 32, "service_server_rtt_row.longest");
+_Static_assert(offsetof(struct weft_service_server_rtt_row, cells) == 40, "service_server_rtt_row.cells");
+_Static_assert(sizeof(struct weft_service_server_rtt_row) == 3520, "service_server_rtt_row");
+
+/* From a client's first data to the server's first, of TCP, by pair of groups. */
+struct weft_service_response_row {
+	uint64_t sequence; /* Even when the row is whole. */
+	uint64_t written; /* When this row was written. */
+	uint64_t samples; /* How many times there are. */
+	uint64_t sum; /* Their sum. */
+	uint64_t longest; /* The longest. */
+	uint64_t cells[432]; /* Times by cell. With q = c / 16 and r = c % 16, cell c is of r * 64 ns to (r + 1) * 64 ns if q is 0, else of (16 + r) * 2^(q + 5) ns to (17 + r) * 2^(q + 5) ns; the last is of all beyond too. */
+	uint8_t reserved_3496[24];
+};
+_Static_assert(offsetof(struct weft_service_response_row, written) == 8, "service_response_row.written");
+_Static_assert(offsetof(struct weft_service_response_row, samples) == 16, "service_response_row.samples");
+_Static_assert(offsetof(struct weft_service_response_row, sum) == 24, "service_response_row.sum");
+_Static_assert(offsetof(struct weft_service_response_row, longest) == 32, "service_response_row.longest");
+_Static_assert(offsetof(struct weft_service_response_row, cells) == 40, "service_response_row.cells");
+_Static_assert(sizeof(struct weft_service_response_row) == 3520, "service_response_row");
+
+/* From a DNS query to its response, by pair of groups. */
+struct weft_service_dns_row {
+	uint64_t sequence; /* Even when the row is whole. */
+	uint64_t written; /* When this row was written. */
+	uint64_t samples; /* How many times there are. */
+	uint64_t sum; /* Their sum. */
+	uint64_t longest; /* The longest. */
+	uint64_t cells[432]; /* Times by cell. With q = c / 16 and r = c % 16, cell c is of r * 64 ns to (r + 1) * 64 ns if q is 0, else of (16 + r) * 2^(q + 5) ns to (17 + r) * 2^(q + 5) ns; the last is of all beyond too. */
+	uint8_t reserved_3496[24];
+};
+_Static_assert(offsetof(struct weft_service_dns_row, written) == 8, "service_dns_row.written");
+_Static_assert(offsetof(struct weft_service_dns_row, samples) == 16, "service_dns_row.samples");
+_Static_assert(offsetof(struct weft_service_dns_row, sum) == 24, "service_dns_row.sum");
+_Static_assert(offsetof(struct weft_service_dns_row, longest) == 32, "service_dns_row.longest");
+_Static_assert(offsetof(struct weft_service_dns_row, cells) == 40, "service_dns_row.cells");
+_Static_assert(sizeof(struct weft_service_dns_row) == 3520, "service_dns_row");
+
+/* How long bursts were in the switch, one of 16: one row in each instance. */
+struct weft_latency_row {
+	uint64_t sequence; /* Even when the row is whole. */
+	uint64_t written; /* When this row was written. */
+	uint64_t samples; /* How many times there are. */
+	uint64_t sum; /* Their sum. */
+	uint64_t longest; /* The longest. */
+	uint64_t cells[432]; /* Times by cell. With q = c / 16 and r = c % 16, cell c is of r * 64 ns to (r + 1) * 64 ns if q is 0, else of (16 + r) * 2^(q + 5) ns to (17 + r) * 2^(q + 5) ns; the last is of all beyond too. */
+	uint8_t reserved_3496[24];
+};
+_Static_assert(offsetof(struct weft_latency_row, written) == 8, "latency_row.written");
+_Static_assert(offsetof(struct weft_latency_row, samples) == 16, "latency_row.samples");
+_Static_assert(offsetof(struct weft_latency_row, sum) == 24, "latency_row.sum");
+_Static_assert(offsetof(struct weft_latency_row, longest) == 32, "latency_row.longest");
+_Static_assert(offsetof(struct weft_latency_row, cells) == 40, "latency_row.cells");
+_Static_assert(sizeof(struct weft_latency_row) == 3520, "latency_row");
 
 /* A label is this, and its text in UTF-8, filled up with zeros to a multiple of 8 bytes. */
 struct weft_label {

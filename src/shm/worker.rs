@@ -1,9 +1,10 @@
-//! What a worker writes: its records, and its counters a few rows at a time.
+//! What a worker writes: its records, its counters a few rows at a time, and of times the rows that have changed.
 //!
 //! Nothing here waits, allocates, locks, or looks at who reads.
 
 use core::ops::AddAssign;
 
+use weft_pipelines::service::{Histograms, Outcomes, Service, Time};
 use weft_pipelines::{Counters, Tick};
 
 use super::layout::section;
@@ -20,17 +21,30 @@ pub struct WorkerStats {
     records: Part,
     written: u64,
     counters: [Part; section::RECORDS],
+    /// The sections of times, and before them that of what came of attempts.
+    times: [Part; section::LATENCY + 1 - section::SERVICE],
     /// Where [`publish`](Self::publish) goes on: the section, and the row.
     at: (usize, usize),
+    /// Where [`publish_times`](Self::publish_times) goes on.
+    times_at: usize,
+    /// What each row of these had counted when it was written: one that has no more is as it was.
+    seen: Vec<u64>,
 }
+
+/// Rows of a pair of groups: what came of attempts, and each kind of time.
+const OF_A_PAIR: usize = 1 + Time::ALL.len();
 
 impl WorkerStats {
     pub(super) fn new(part: impl Fn(usize) -> Part) -> Self {
+        let rows = part(section::SERVICE).capacity;
         Self {
             records: part(section::RECORDS),
             written: 0,
             counters: core::array::from_fn(&part),
+            times: core::array::from_fn(|index| part(section::SERVICE + index)),
             at: (0, 0),
+            times_at: 0,
+            seen: vec![0; 1 + rows * OF_A_PAIR],
         }
     }
 
@@ -53,7 +67,8 @@ impl WorkerStats {
     /// left out.
     #[inline]
     pub fn row(&mut self, section: usize, row: usize, values: &[u64]) {
-        if let Some(part) = self.counters.get(section) {
+        let times = || self.times.get(section.checked_sub(section::SERVICE)?);
+        if let Some(part) = self.counters.get(section).or_else(times) {
             seqlock::rewrite(part.row(row), values);
         }
     }
@@ -76,10 +91,63 @@ impl WorkerStats {
         false
     }
 
+    /// Looks at `looks` rows of times and of what came of attempts, writes those that have changed, `writes` at most, and goes
+    /// on from there at the next call. Returns whether it has come round.
+    pub fn publish_times(
+        &mut self,
+        (service, latency): (&Service, &Histograms),
+        now: Tick,
+        looks: usize,
+        mut writes: usize,
+    ) -> bool {
+        for _ in 0..looks {
+            let place = self.times_at;
+            if place > service.len() * OF_A_PAIR || place >= self.seen.len() {
+                self.times_at = 0;
+                return true;
+            }
+            let (row, kind) = ((place.max(1) - 1) / OF_A_PAIR, (place.max(1) - 1) % OF_A_PAIR);
+            let time = Time::ALL.get(kind.wrapping_sub(1));
+            let counted = match time {
+                _ if place == 0 => latency.head(0).samples,
+                Some(time) => service.times().head(Service::place(row, *time)).samples,
+                None => service.outcomes(row).map_or(0, Outcomes::total),
+            };
+            if self.seen.get(place).is_some_and(|seen| *seen != counted) {
+                if writes == 0 {
+                    return false;
+                }
+                writes -= 1;
+                match time {
+                    _ if place == 0 => self.row(section::LATENCY, 0, &rows::times::values(now, latency, 0)),
+                    Some(time) => {
+                        let values = rows::times::values(now, service.times(), Service::place(row, *time));
+                        self.row(section::SERVICE_TIMES + *time as usize, row, &values);
+                    }
+                    None => {
+                        let outcomes = service.outcomes(row).copied().unwrap_or_default();
+                        self.row(section::SERVICE, row, &rows::service::values(now, &outcomes));
+                    }
+                }
+                if let Some(seen) = self.seen.get_mut(place) {
+                    *seen = counted;
+                }
+            }
+            self.times_at += 1;
+        }
+        false
+    }
+
     /// Writes all that the worker counted: at the end, when there is time.
     pub fn publish_all(&mut self, counters: [&Counters; 2], work: &Work, now: Tick) {
         self.at = (0, 0);
         while !self.publish(counters, work, now, usize::MAX) {}
+    }
+
+    /// Writes all times that have changed.
+    pub fn publish_all_times(&mut self, service: &Service, latency: &Histograms, now: Tick) {
+        self.times_at = 0;
+        while !self.publish_times((service, latency), now, usize::MAX, usize::MAX) {}
     }
 
     /// Writes one row, what both count together; whether there is such a row.

@@ -163,6 +163,7 @@ impl StatsFile {
                 section::TENANTS | section::TENANT_DROPS => sizes.tenants,
                 section::TUNNELS => sizes.tunnels,
                 section::RULES => sizes.rules,
+                section::SERVICE..section::LATENCY => sizes.pairs,
                 _ => section.capacity,
             };
             self.set(section.rows_at, rows.min(section.capacity) as u64);

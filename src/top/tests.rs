@@ -20,7 +20,7 @@ use crate::shm::{Capacity, FILE, Label, Reader, Settings, StatsFile, What, Worke
 use crate::worker::Work;
 
 const S: u64 = 1_000_000_000;
-const SIZES: Sizes = Sizes { ports: 4, tenants: 2, tunnels: 0, rules: 3 };
+const SIZES: Sizes = Sizes { ports: 4, tenants: 2, tunnels: 0, rules: 3, pairs: 0 };
 
 /// A statistics file that a test writes.
 pub struct Switch {

@@ -23,10 +23,14 @@ impl Clock {
         (self.read)()
     }
 
+    /// So many cycles in nanoseconds.
+    pub fn nanos(&self, cycles: u64) -> u64 {
+        ((u128::from(cycles) * u128::from(self.scale)) >> 32) as u64
+    }
+
     /// The moment at which the counter read `cycles`.
     pub fn tick(&self, cycles: u64) -> Tick {
-        let since = cycles.saturating_sub(self.start);
-        Tick(((u128::from(since) * u128::from(self.scale)) >> 32) as u64)
+        Tick(self.nanos(cycles.saturating_sub(self.start)))
     }
 }
 

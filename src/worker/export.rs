@@ -4,6 +4,7 @@
 use weft_pipelines::counters::Sizes;
 use weft_pipelines::flow::{Connect, End, Event, FlowRecord};
 use weft_pipelines::qos::Bucket;
+use weft_pipelines::service::Histograms;
 use weft_pipelines::{Counters, PortId, Tick, WorkerId};
 
 use super::mail::Work;
@@ -16,6 +17,10 @@ const PASS: u64 = 100_000_000;
 const SOON: u64 = 10_000;
 /// Rows written in one round, at most.
 const MOST: u64 = 64;
+/// Nanoseconds in which all times are looked at once.
+const TIMES_PASS: u64 = 1_000_000_000;
+/// Rows of times written in one round, at most: each is of half a thousand words.
+const MOST_TIMES: usize = 2;
 /// Records a second of what policy denies: whoever scans is not to push all other records out.
 const DENIED: u64 = 10_000;
 
@@ -30,13 +35,18 @@ pub struct Export {
     denied: Bucket,
     /// Records that were not written, of what policy denied.
     withheld: u64,
+    /// How long bursts were in the switch: the first of one.
+    latency: Histograms,
+    /// When times were looked at last.
+    last_times: Tick,
 }
 
 impl Export {
     /// What `worker` writes to `stats`.
     pub fn new(stats: WorkerStats, worker: WorkerId) -> Self {
         let denied = Bucket::new(DENIED, DENIED, Tick(0));
-        Self { stats, worker, last: Tick(0), denied, withheld: 0 }
+        let latency = Histograms::new(1);
+        Self { stats, worker, last: Tick(0), denied, withheld: 0, latency, last_times: Tick(0) }
     }
 
     /// Goes on with other memory. Returns what it had before.
@@ -62,6 +72,11 @@ impl Export {
         self.stats.record(&record_of(flow, self.worker));
     }
 
+    /// Takes how long a burst was in the switch, in nanoseconds.
+    pub fn latency(&mut self, nanos: u64) {
+        self.latency.add(0, nanos);
+    }
+
     /// Whether a row may be due.
     #[inline]
     pub const fn is_due(&self, now: Tick) -> bool {
@@ -76,11 +91,20 @@ impl Export {
             self.last = now;
             self.stats.publish(counters, work, now, due.min(MOST) as usize);
         }
+        let service = &counters[0].service;
+        let elapsed = now.0.saturating_sub(self.last_times.0).min(TIMES_PASS);
+        // With the worker's own, and one to come round.
+        let due = elapsed * (service.times().len() + service.len() + 2) as u64 / TIMES_PASS;
+        if due > 0 {
+            self.last_times = now;
+            self.stats.publish_times((service, &self.latency), now, due.min(MOST) as usize, MOST_TIMES);
+        }
     }
 
     /// Writes all rows.
     pub fn publish_all(&mut self, counters: [&Counters; 2], work: &Work, now: Tick) {
         self.stats.publish_all(counters, work, now);
+        self.stats.publish_all_times(&counters[0].service, &self.latency, now);
     }
 }
 
@@ -170,6 +194,9 @@ fn record_of(flow: &FlowRecord, worker: WorkerId) -> Record {
         responder_retransmitted: quality.retransmitted[1],
         initiator_zero_windows: quality.zero_windows[0],
         responder_zero_windows: quality.zero_windows[1],
+        dns_queries: flow.dns.queries,
+        dns_answers: flow.dns.answers,
+        dns_rcode: flow.dns.code,
     }
 }
 

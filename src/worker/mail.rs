@@ -250,7 +250,7 @@ impl Standing {
         let unknown = Neighbor { state: neighbor::State::Unresolved, mac: None, held: 0 };
         Self {
             asked: 0,
-            counters: Counters::new(Sizes { rules: 0, ..snapshot.sizes() }),
+            counters: Counters::new(Sizes { rules: 0, pairs: 0, ..snapshot.sizes() }),
             work: Work::default(),
             neighbors: vec![unknown; snapshot.hops.len()],
         }

@@ -4,6 +4,7 @@
 
 mod clock;
 mod export;
+mod latency;
 mod log;
 mod mail;
 mod outputs;
@@ -21,6 +22,7 @@ use weft_pipelines::{BURST, Frame, HopId, Plane, PortId, Reason, Snapshot, Worke
 
 pub use clock::Clock;
 pub use export::Export;
+pub use latency::{SAMPLED, Sampler};
 pub use log::{Decisions, Log};
 pub use mail::{
     Mail, Mailbox, Neighbor, NewPort, Preparation, Reply, Retired, RulePage, SessionCursor, SessionPage,
@@ -68,7 +70,8 @@ impl<F: Frame> Worker<F> {
         let plane = Plane::with(self.id, &self.snapshot, sessions);
         let coming = Vec::new();
         let (turns, work) = (Turns::default(), Work::default());
-        let mut round = Round { plane, worker: self, turns, work, pace, coming, receiving: true };
+        let sampler = Sampler::default();
+        let mut round = Round { plane, worker: self, turns, work, pace, sampler, coming, receiving: true };
         round.set_turns();
         while round.take_mail() {
             round.poll();
@@ -85,6 +88,8 @@ struct Round<F> {
     turns: Turns,
     work: Work,
     pace: Pace,
+    /// Which bursts are timed.
+    sampler: Sampler,
     /// What it polls from the next configuration on.
     coming: Vec<Input<F>>,
     /// Whether it still receives from ports.
@@ -94,7 +99,7 @@ struct Round<F> {
 impl<F: Frame> Round<F> {
     /// One round: a burst from each ring and each port, then out with what has gathered.
     fn poll(&mut self) {
-        let Self { worker, plane, turns, work, pace, receiving, .. } = self;
+        let Self { worker, plane, turns, work, pace, sampler, receiving, .. } = self;
         let Worker { snapshot, inputs, incoming, outputs, clock, .. } = worker;
         let start = clock.cycles();
         let now = clock.tick(start);
@@ -125,6 +130,7 @@ impl<F: Frame> Round<F> {
             let spent = after.wrapping_sub(before);
             turns.spend(n, packets, spent);
             if packets > 0 {
+                sampler.received(before);
                 plane.counters.port(*port).metered.cycles += spent;
             }
             before = after;
@@ -134,7 +140,11 @@ impl<F: Frame> Round<F> {
         before = clock.cycles();
         plane.flush(snapshot, now, outputs);
         outputs.flush();
-        let flushing = clock.cycles().wrapping_sub(before);
+        let sent = clock.cycles();
+        if let Some(received) = sampler.sent() {
+            outputs.latency(clock.nanos(sent.wrapping_sub(received)));
+        }
+        let flushing = sent.wrapping_sub(before);
         turns.end(flushing, |n, part| plane.counters.port(inputs[n].port).metered.cycles += part);
         outputs.export(&plane.counters, |outputs| current(work, plane, outputs, snapshot), now);
         work.polls += 1;

@@ -77,7 +77,7 @@ impl<F: Frame> Outputs<F> {
     ) -> Self {
         let ring = |producer| Ring { producer, pending: ArrayVec::new() };
         Self {
-            counters: Counters::new(Sizes { tunnels: 0, rules: 0, ..snapshot.sizes() }),
+            counters: Counters::new(Sizes { tunnels: 0, rules: 0, pairs: 0, ..snapshot.sizes() }),
             ports: queues,
             rings: rings.into_iter().map(|producer| producer.map(ring)).collect(),
             snapshot,
@@ -91,7 +91,7 @@ impl<F: Frame> Outputs<F> {
 
     /// Makes room to count so many of each: others may soon hand over what goes to them.
     pub fn prepare(&mut self, sizes: Sizes) {
-        self.counters.grow(Sizes { tunnels: 0, rules: 0, ..sizes });
+        self.counters.grow(Sizes { tunnels: 0, rules: 0, pairs: 0, ..sizes });
     }
 
     /// Takes the send queue of a new port.
@@ -111,6 +111,13 @@ impl<F: Frame> Outputs<F> {
     pub fn publish(&mut self, snapshot: Arc<Snapshot>) {
         self.prepare(snapshot.sizes());
         self.snapshot = snapshot;
+    }
+
+    /// Takes how long a burst was in the switch, in nanoseconds.
+    pub fn latency(&mut self, nanos: u64) {
+        if let Some(export) = &mut self.export {
+            export.latency(nanos);
+        }
     }
 
     /// Lets others read what is counted, `counters` and what is counted here, as far as it is due.

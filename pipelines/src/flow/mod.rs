@@ -1,5 +1,6 @@
 //! Sessions: which connections there are, what state they are in, and when they end.
 
+pub mod dns;
 pub mod fragments;
 pub mod hash;
 pub mod key;
@@ -14,6 +15,7 @@ pub mod state;
 pub mod table;
 pub mod tcp;
 
+pub use dns::Dns;
 pub use fragments::Fragments;
 pub use hash::{Hash, Secret};
 pub use key::{Key, Key4, Key6, Toward};

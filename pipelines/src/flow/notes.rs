@@ -1,15 +1,19 @@
 //! What is noted of a session beside what its packets are judged by: only who tells of it reads that.
 
+use super::dns::Dns;
 use super::session::Session;
 use super::side::Side;
 use super::state::State;
 use super::tcp::{Glance, Quality, Segment, Sends, Talk, nanos, stamp};
 use crate::ids::Tick;
+use crate::service::{Row, Service, Time};
 
 /// The notes of a session: a cache line that TCP's packets touch, and what is for who tells of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C, align(64))]
 pub struct Notes {
+    /// What counts how it does, together with others.
+    pub row: Row,
     /// How well TCP does.
     pub quality: Quality,
     /// Its number among all that its table has opened, from 1.
@@ -18,17 +22,20 @@ pub struct Notes {
     pub started: Tick,
     /// How often it has been told of.
     pub told: u32,
+    /// What a DNS server was asked, and said.
+    pub dns: Dns,
     /// What came of the attempt to connect.
     pub connect: Connect,
     /// See [`connected`](Self::connected), in units of [`stamp`]s.
     connected: [u32; 2],
     /// See [`first_response`](Self::first_response), likewise.
     first_response: u32,
-    /// When the SYN was answered, or the initiator's first data came; 0: not yet.
-    since: u32,
+    /// When the SYN was answered, or the initiator's first data came, or the DNS query that is waited for; 0: not yet.
+    pub(super) since: u32,
 }
 
 const _: () = assert!(size_of::<Notes>() == 128);
+const _: () = assert!(core::mem::offset_of!(Notes, quality.retransmitted) <= 64);
 
 /// What came of an attempt to connect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -61,29 +68,33 @@ impl Notes {
     }
 
     /// Takes the segment that opens TCP.
-    pub fn begin(&mut self, state: State, side: Side, segment: &Segment, now: Tick) {
+    pub fn begin(&mut self, state: State, side: Side, segment: &Segment, now: Tick, service: &mut Service) {
         if state == State::TcpSynSent {
             self.connect = Connect::Waiting;
         }
-        self.see(Glance { sends: Sends::New, ..Glance::default() }, side, segment, now);
+        self.see(Glance { sends: Sends::New, ..Glance::default() }, side, segment, now, service);
     }
 
     /// Takes a segment of `side`, of which this was seen before it was taken.
     #[inline]
-    pub fn see(&mut self, glance: Glance, side: Side, segment: &Segment, now: Tick) {
-        self.quality.see(glance, side, segment, now);
+    pub fn see(&mut self, glance: Glance, side: Side, segment: &Segment, now: Tick, service: &mut Service) {
+        let round_trip = self.quality.see(glance, side, segment, now);
+        if round_trip != 0 {
+            service.add(self.row, Time::rtt(side), round_trip.into());
+        }
         if segment.len > 0 && self.quality.talk != Talk::Answered {
-            self.talk(side, now);
+            self.talk(side, now, service);
         }
     }
 
     /// Follows a change of TCP's state that a packet of `side` made.
     #[cold]
-    pub fn changed(&mut self, (before, after): (State, State), side: Side, now: Tick) {
+    pub fn changed(&mut self, (before, after): (State, State), side: Side, now: Tick, service: &mut Service) {
         let since = |then: u32| stamp(now).wrapping_sub(then).max(1);
         match (before, after) {
             (State::TcpSynSent | State::TcpSynReceived, State::TcpClosed) if side == Side::Responder => {
                 self.connect = Connect::Refused;
+                service.count(self.row, |of| of.refused += 1);
             }
             (State::TcpSynSent, State::TcpSynReceived) if side == Side::Responder => {
                 self.connected[side.index()] = since(stamp(self.started));
@@ -91,16 +102,32 @@ impl Notes {
             }
             (State::TcpSynReceived, _) if self.connect == Connect::Waiting => {
                 self.connect = Connect::Accepted;
+                service.count(self.row, |of| of.accepted += 1);
                 if self.since != 0 {
                     self.connected[Side::Initiator.index()] = since(self.since);
+                    service.add(self.row, Time::Connect, self.connected().iter().sum());
                 }
             }
             _ => {}
         }
+        if after == State::TcpClosed && self.connect != Connect::Refused {
+            service.count(self.row, |of| of.reset += 1);
+        }
+    }
+
+    /// Follows the end of the session.
+    pub fn ended(&mut self, end: End, service: &mut Service) {
+        if self.connect == Connect::Waiting && matches!(end, End::TimedOut | End::Evicted) {
+            service.count(self.row, |of| of.timed_out += 1);
+        }
+        let unanswered = u64::from(self.dns.open());
+        if unanswered > 0 {
+            service.count(self.row, |of| of.dns_unanswered += unanswered);
+        }
     }
 
     #[cold]
-    fn talk(&mut self, side: Side, now: Tick) {
+    fn talk(&mut self, side: Side, now: Tick, service: &mut Service) {
         match (self.quality.talk, side) {
             (Talk::Silent, Side::Initiator) => (self.quality.talk, self.since) = (Talk::Asked, stamp(now)),
             // The responder speaks first: a greeting answers nothing.
@@ -108,6 +135,7 @@ impl Notes {
             (Talk::Asked, Side::Responder) => {
                 self.first_response = stamp(now).wrapping_sub(self.since).max(1);
                 self.quality.talk = Talk::Answered;
+                service.add(self.row, Time::Response, self.first_response());
             }
             _ => {}
         }
@@ -175,20 +203,30 @@ impl End {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::Outcomes;
 
     #[test]
     fn who_resets_tells_whether_it_was_refused() {
         let (open, answered, over) = (State::TcpSynSent, State::TcpSynReceived, State::TcpClosed);
-        let begun = Notes { connect: Connect::Waiting, ..Notes::new(1, Tick(0)) };
+        let mut service = Service::new(1);
+        let begun = Notes { connect: Connect::Waiting, row: Row(0), ..Notes::new(1, Tick(0)) };
         let mut refused = begun;
-        refused.changed((open, over), Side::Responder, Tick(1_000_000));
+        refused.changed((open, over), Side::Responder, Tick(1_000_000), &mut service);
         assert_eq!(refused.connect, Connect::Refused);
         // A scan: answered, and not wanted.
         let mut scanned = begun;
-        scanned.changed((open, answered), Side::Responder, Tick(2_000_000));
-        scanned.changed((answered, over), Side::Initiator, Tick(3_000_000));
+        scanned.changed((open, answered), Side::Responder, Tick(2_000_000), &mut service);
+        scanned.changed((answered, over), Side::Initiator, Tick(3_000_000), &mut service);
         assert_eq!(scanned.connect, Connect::Accepted);
         assert!(scanned.connected().iter().all(|nanos| *nanos > 900_000));
+        // One that nobody answers.
+        let mut waits = begun;
+        waits.ended(End::TimedOut, &mut service);
+        waits.ended(End::Stopped, &mut service);
+        let wanted = Outcomes { accepted: 1, refused: 1, timed_out: 1, reset: 1, ..Outcomes::default() };
+        assert_eq!(service.outcomes(0), Some(&wanted));
+        let connect = service.times().head(Service::place(0, Time::Connect));
+        assert!((connect.samples, connect.sum / 100_000) == (1, 29), "{connect:?}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use core::net::IpAddr;
 
+use super::dns::Dns;
 use super::notes::{Connect, Event};
 use super::session::Flags;
 use super::state::State;
@@ -53,6 +54,8 @@ pub struct FlowRecord {
     pub first_response: u64,
     /// How well TCP does.
     pub quality: Quality,
+    /// What a DNS server was asked, and said.
+    pub dns: Dns,
     /// Its state.
     pub state: State,
     /// Yes or no about it.

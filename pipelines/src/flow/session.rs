@@ -58,6 +58,9 @@ impl Flags {
     /// A record of it is to be written.
     pub const LOG: Self = Self(1 << 3);
 
+    /// It asks a DNS server, over UDP.
+    pub const DNS: Self = Self(1 << 4);
+
     /// Those of a session whose first packet goes this way.
     pub const fn of_first(toward: Toward) -> Self {
         match toward {

@@ -11,6 +11,7 @@ use crate::flow::{Hash, Key4, Key6, Side, State, Table, Toward, Tracking, tcp};
 use crate::frame::Frame;
 use crate::ids::{PortId, SegmentId, TenantId, Tick};
 use crate::policy::{Action, Decision, Policy, Question};
+use crate::service::{Row, Service};
 use crate::sink::{Decided, Sink};
 use crate::snapshot::{Guest, PortKind, Snapshot};
 use crate::stages::follow;
@@ -21,7 +22,7 @@ use crate::stages::parse::{Fragment, Headers, Network};
 use crate::stages::tell::{tell, tell_denied};
 use crate::verdict::Reason;
 use crate::wire::ipv4::protocol;
-use crate::wire::{Tcp, Vni, ethernet, ipv6};
+use crate::wire::{Dns, Malformed, Tcp, Udp, Vni, dns, ethernet, ipv6};
 
 /// What became of a packet here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,9 +85,9 @@ pub fn check_policy<F: Frame, S: Sink<F>>(
             let passed = match headers.network {
                 Network::Ipv6 => quick_v6(context, slot, &batch.flows.keys6[i], toward, (frame, headers)),
                 _ => {
-                    let Context { sessions, snapshot, now, .. } = &mut *context;
+                    let Context { sessions, counters, snapshot, now, .. } = &mut *context;
                     quick(
-                        &mut sessions.v4,
+                        (&mut sessions.v4, &mut counters.service),
                         snapshot,
                         *now,
                         (slot, &batch.flows.keys4[i]),
@@ -191,7 +192,7 @@ enum Passed {
 /// Lets a packet pass of a session that lives, is of this configuration, and takes the packet without more ado.
 #[inline(always)]
 fn quick<K: Family, F: Frame>(
-    table: &mut Table<K>,
+    (table, service): (&mut Table<K>, &mut Service),
     snapshot: &Snapshot,
     now: Tick,
     (slot, key): (Slot, &K),
@@ -206,7 +207,7 @@ fn quick<K: Family, F: Frame>(
         return Passed::Not;
     }
     if headers.protocol == protocol::TCP {
-        return quick_tcp(table, snapshot, now, slot, toward, (frame.data(), headers));
+        return quick_tcp((table, service), snapshot, now, slot, toward, (frame.data(), headers));
     }
     let side = session.side(toward);
     if side == Side::Responder && session.state.is_embryonic() {
@@ -214,7 +215,23 @@ fn quick<K: Family, F: Frame>(
     }
     let before = core::mem::replace(&mut session.last, now);
     session.traffic[side.index()].add(frame.size());
+    if session.flags.has(Flags::DNS) {
+        quick_dns((table, service), slot, (frame.data(), headers), side, now);
+    }
     if slot.is_due(before, now) { Passed::Due } else { Passed::Simply }
+}
+
+/// What there is to see of DNS in a packet that passes.
+#[inline(never)]
+fn quick_dns<K: Family>(
+    (table, service): (&mut Table<K>, &mut Service),
+    slot: Slot,
+    packet: (&[u8], &Headers),
+    side: Side,
+    now: Tick,
+) {
+    let (_, notes) = table.noted_mut(slot);
+    see_dns(notes, packet, side, now, service);
 }
 
 /// The same of IPv6: apart, to keep the loop of most packets short.
@@ -226,14 +243,14 @@ fn quick_v6<F: Frame, S: Sink<F>>(
     toward: Toward,
     packet: (&F, &Headers),
 ) -> Passed {
-    let Context { sessions, snapshot, now, .. } = context;
-    quick(&mut sessions.v6, snapshot, *now, (slot, key), toward, packet)
+    let Context { sessions, counters, snapshot, now, .. } = context;
+    quick((&mut sessions.v6, &mut counters.service), snapshot, *now, (slot, key), toward, packet)
 }
 
 /// The same of TCP, where the session is known to live and to be of this configuration.
 #[inline(never)]
 fn quick_tcp<K: Family>(
-    table: &mut Table<K>,
+    (table, service): (&mut Table<K>, &mut Service),
     snapshot: &Snapshot,
     now: Tick,
     slot: Slot,
@@ -256,9 +273,13 @@ fn quick_tcp<K: Family>(
         tcp::Verdict::OutOfWindow | tcp::Verdict::BadFlags | tcp::Verdict::Reopen => return Passed::Not,
     };
     session.traffic[side.index()].add(frame.len());
-    notes.see(glance, side, &segment, now);
-    if step.verdict == tcp::Verdict::InWindow && step.state != before {
-        notes.changed((before, step.state), side, now);
+    let changed = step.verdict == tcp::Verdict::InWindow && step.state != before;
+    // What it acknowledges came before what it says.
+    if changed {
+        notes.changed((before, step.state), side, now, service);
+    }
+    notes.see(glance, side, &segment, now, service);
+    if changed {
         table.changed(slot, before, &snapshot.sessions.timeouts);
         return if step.state.is_over() { Passed::Due } else { passed };
     }
@@ -268,9 +289,9 @@ fn quick_tcp<K: Family>(
 /// Tells of the session at `slot`.
 #[inline(never)]
 fn tell_again<K: Family, F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, slot: Slot, event: Event) {
-    let Context { snapshot, sessions, sink, now, .. } = context;
+    let Context { snapshot, counters, sessions, sink, now, .. } = context;
     let (session, notes) = K::table_mut(sessions).noted_mut(slot);
-    tell(*sink, snapshot, (session, notes), event, *now);
+    tell(*sink, (*snapshot, *counters), (session, notes), event, *now);
 }
 
 /// Tells of the session at `slot`, and ends it.
@@ -405,8 +426,8 @@ fn known<K: Family, F: Frame, S: Sink<F>>(
         return Ok(None);
     }
     if table.session(slot).epoch != snapshot.epoch.0 as u32 {
-        let session = K::table_mut(context.sessions).session_mut(slot);
-        match decide_again(session, snapshot, about.policy, about.tenant, now) {
+        let noted = K::table_mut(context.sessions).noted_mut(slot);
+        match decide_again(noted, snapshot, about.policy, about.tenant, now) {
             Ok(Again::Same) => {}
             Ok(Again::Other) => tell_again::<K, F, S>(context, slot, Event::Decided),
             Err(decided) => {
@@ -417,6 +438,7 @@ fn known<K: Family, F: Frame, S: Sink<F>>(
             }
         }
     }
+    let service = &mut context.counters.service;
     let table = K::table_mut(context.sessions);
     let is_due = table.is_due(slot, now);
     let (session, notes) = table.noted_mut(slot);
@@ -432,7 +454,7 @@ fn known<K: Family, F: Frame, S: Sink<F>>(
         match step.verdict {
             tcp::Verdict::InWindow => session.state = step.state,
             tcp::Verdict::Inert => {
-                notes.see(glance, side, &segment, now);
+                notes.see(glance, side, &segment, now, service);
                 session.traffic[side.index()].add(about.frame.len());
                 return Ok(Some(slot));
             }
@@ -449,12 +471,17 @@ fn known<K: Family, F: Frame, S: Sink<F>>(
                 return Ok(None);
             }
         }
-        notes.see(glance, side, &segment, now);
         if before != session.state {
-            notes.changed((before, session.state), side, now);
+            notes.changed((before, session.state), side, now, service);
         }
-    } else if side == Side::Responder {
-        session.state = before.replied();
+        notes.see(glance, side, &segment, now, service);
+    } else {
+        if session.flags.has(Flags::DNS) {
+            see_dns(notes, (about.frame, about.headers), side, now, service);
+        }
+        if side == Side::Responder {
+            session.state = before.replied();
+        }
     }
     let session = table.session_mut(slot);
     session.last = now;
@@ -484,7 +511,7 @@ pub(super) enum Again {
 ///
 /// With what was decided, when it is not allowed any more: the caller has to end it.
 pub(super) fn decide_again<K: Family>(
-    session: &mut Session<K>,
+    (session, notes): (&mut Session<K>, &mut Notes),
     snapshot: &Snapshot,
     policy: &Policy,
     tenant: TenantId,
@@ -498,6 +525,7 @@ pub(super) fn decide_again<K: Family>(
         return Err(Decided { at: now, tenant, port, question, source, decision });
     }
     session.epoch = snapshot.epoch.0 as u32;
+    notes.row = row(snapshot, policy, tenant, &question);
     let before = (session.rule, session.would_rule, session.flags);
     (session.rule, session.would_rule) = rules(policy, &decision);
     session.flags.set(Flags::WOULD_DENY, decision.would == Action::Deny);
@@ -556,6 +584,10 @@ fn open<K: Family, F: Frame, S: Sink<F>>(
         decision,
     };
     if decision.action == Action::Deny {
+        if state == State::TcpSynSent {
+            let row = row(snapshot, policy, about.tenant, &question);
+            context.counters.service.count(row, |of| of.denied += 1);
+        }
         denied(context, policy, &decided);
         tell_denied(context.sink, snapshot, policy, &decided, about.frame.len());
         return Err(Refusal::Policy(decision));
@@ -565,25 +597,31 @@ fn open<K: Family, F: Frame, S: Sink<F>>(
     flags.set(Flags::PICKED_UP, picked_up);
     flags.set(Flags::WOULD_DENY, decision.would == Action::Deny);
     flags.set(Flags::LOG, policy.logs(decision.rule));
+    let asks_dns = about.headers.protocol == protocol::UDP && question.port == dns::PORT;
+    flags.set(Flags::DNS, asks_dns);
     let (rule, would_rule) = rules(policy, &decision);
     let epoch = snapshot.epoch.0 as u32;
     let opening = Opening { port: about.port, state, flags, epoch, rule, would_rule };
-    let Context { sessions, sink, .. } = context;
+    let Context { counters, sessions, sink, .. } = context;
     let table = K::table_mut(sessions);
     let evicted = |session: &Session<K>, notes: &mut Notes| {
-        tell(*sink, snapshot, (session, notes), Event::Ended(End::Evicted), now);
+        tell(*sink, (snapshot, *counters), (session, notes), Event::Ended(End::Evicted), now);
     };
     let opened = table.open(about.hash, key, &opening, now, &snapshot.sessions.timeouts, evicted);
     let slot = opened.map_err(|refused| match refused {
         Refused::Quota => Reason::SessionQuota,
         Refused::TableFull => Reason::SessionTableFull,
     })?;
-    let session = table.session_mut(slot);
+    let (session, notes) = table.noted_mut(slot);
+    notes.row = row(snapshot, policy, about.tenant, &question);
     session.tcp = if turned { tcp.turned() } else { tcp };
     let side = if turned { Side::Responder } else { Side::Initiator };
     session.traffic[side.index()].add(about.frame.len());
+    let service = &mut counters.service;
     if let Some(segment) = segment {
-        table.noted_mut(slot).1.begin(state, side, &segment, now);
+        notes.begin(state, side, &segment, now, service);
+    } else if asks_dns {
+        see_dns(notes, (about.frame, about.headers), side, now, service);
     }
     tell_again::<K, F, S>(context, slot, Event::Started);
     allowed(context, policy, &decided);
@@ -622,6 +660,29 @@ pub fn question<K: Family>(key: &K, toward: Toward) -> Question {
     };
     let port = identify::service(key, toward);
     Question { vni: key.vni(), from, to, protocol: key.protocol(), port }
+}
+
+/// What counts how a session does whose first packet asked this.
+fn row(snapshot: &Snapshot, policy: &Policy, tenant: TenantId, question: &Question) -> Row {
+    let class = |address| policy.class(question.vni, address);
+    snapshot.service.find(tenant, [class(question.from), class(question.to)])
+}
+
+/// Takes a packet to or from a DNS server.
+#[inline(never)]
+fn see_dns(
+    notes: &mut Notes,
+    (frame, headers): (&[u8], &Headers),
+    side: Side,
+    now: Tick,
+    service: &mut Service,
+) {
+    let (start, end) = transport(frame, headers);
+    let datagram = frame.get(start..end).ok_or(Malformed).and_then(Udp::split);
+    // What is no message of DNS is none that could be counted.
+    if let Ok(message) = datagram.and_then(|(_, data)| Dns::new(data)) {
+        notes.see_dns(message, side, now, service);
+    }
 }
 
 /// The rules of a decision, as a session keeps them: by what counts them, which stays from one configuration to the next.

@@ -77,7 +77,7 @@ fn some<K: Family, F: Frame, S: Sink<F>>(
         // An endpoint that has left this host takes its sessions along, also those that the other end keeps alive.
         let port = snapshot.ports.get(session.port().index());
         if port.is_none_or(|port| matches!(port.kind, PortKind::Vacant)) {
-            tell::<K, F, S>(*sink, snapshot, (session, notes), Event::Ended(End::Gone), *now);
+            tell::<K, F, S>(*sink, (*snapshot, *counters), (session, notes), Event::Ended(End::Gone), *now);
             return false;
         }
         if session.epoch == epoch {
@@ -86,18 +86,24 @@ fn some<K: Family, F: Frame, S: Sink<F>>(
         // A segment that has left this host takes its sessions along.
         let segment = snapshot.vnis.find(u64::from(session.key().vni().value()));
         let Some(tenant) = segment.map(|segment| snapshot.segment(segment).tenant) else {
-            tell::<K, F, S>(*sink, snapshot, (session, notes), Event::Ended(End::Gone), *now);
+            tell::<K, F, S>(*sink, (*snapshot, *counters), (session, notes), Event::Ended(End::Gone), *now);
             return false;
         };
         let policy = snapshot.policy(tenant);
-        match check_policy::decide_again(session, snapshot, policy, tenant, *now) {
+        match check_policy::decide_again((session, notes), snapshot, policy, tenant, *now) {
             Ok(Again::Same) => true,
             Ok(Again::Other) => {
-                tell::<K, F, S>(*sink, snapshot, (session, notes), Event::Decided, *now);
+                tell::<K, F, S>(*sink, (*snapshot, *counters), (session, notes), Event::Decided, *now);
                 true
             }
             Err(decided) => {
-                tell::<K, F, S>(*sink, snapshot, (session, notes), Event::Ended(End::Revoked), *now);
+                tell::<K, F, S>(
+                    *sink,
+                    (*snapshot, *counters),
+                    (session, notes),
+                    Event::Ended(End::Revoked),
+                    *now,
+                );
                 counters.revoked += 1;
                 sink.decided(&decided, true);
                 false

@@ -2,12 +2,12 @@
 
 use core::net::IpAddr;
 
-use crate::counters::Traffic;
+use crate::counters::{Counters, Traffic};
 use crate::flow::notes::{Connect, End, Event, Notes};
 use crate::flow::record::FlowRecord;
 use crate::flow::sessions::Family;
 use crate::flow::tcp::Quality;
-use crate::flow::{Flags, Key4, Key6, Session, Sessions, Side, State, Toward};
+use crate::flow::{Dns, Flags, Key4, Key6, Session, Sessions, Side, State, Toward};
 use crate::frame::Frame;
 use crate::ids::{PortId, Tick};
 use crate::policy::{Action, Policy};
@@ -15,15 +15,18 @@ use crate::sink::{Decided, Sink};
 use crate::snapshot::{Guest, Segment, Snapshot};
 use crate::stages::identify;
 
-/// Tells of a session.
+/// Tells of a session, and counts how it ended.
 #[inline(never)]
 pub fn tell<K: Family, F: Frame, S: Sink<F>>(
     sink: &mut S,
-    snapshot: &Snapshot,
+    (snapshot, counters): (&Snapshot, &mut Counters),
     (session, notes): (&Session<K>, &mut Notes),
     event: Event,
     now: Tick,
 ) {
+    if let Event::Ended(end) = event {
+        notes.ended(end, &mut counters.service);
+    }
     let key = session.key();
     let (initiator, responder) = ends(key, session.first_toward());
     let segment = snapshot.vnis.find(u64::from(key.vni().value())).map(|segment| snapshot.segment(segment));
@@ -50,6 +53,7 @@ pub fn tell<K: Family, F: Frame, S: Sink<F>>(
         connected: notes.connected(),
         first_response: notes.first_response(),
         quality: notes.quality,
+        dns: notes.dns,
         state: session.state,
         flags: session.flags,
         epoch: session.epoch,
@@ -63,32 +67,42 @@ pub fn tell<K: Family, F: Frame, S: Sink<F>>(
 const AGED: usize = 64;
 
 /// Ends the sessions whose time is over, and tells of each. Bounded; to be called often.
-pub fn age<F: Frame, S: Sink<F>>(sessions: &mut Sessions, sink: &mut S, snapshot: &Snapshot, now: Tick) {
-    age_of::<Key4, F, S>(sessions, sink, snapshot, now);
-    age_of::<Key6, F, S>(sessions, sink, snapshot, now);
+pub fn age<F: Frame, S: Sink<F>>(
+    sessions: &mut Sessions,
+    sink: &mut S,
+    (snapshot, counters): (&Snapshot, &mut Counters),
+    now: Tick,
+) {
+    age_of::<Key4, F, S>(sessions, sink, (snapshot, counters), now);
+    age_of::<Key6, F, S>(sessions, sink, (snapshot, counters), now);
 }
 
 fn age_of<K: Family, F: Frame, S: Sink<F>>(
     sessions: &mut Sessions,
     sink: &mut S,
-    snapshot: &Snapshot,
+    (snapshot, counters): (&Snapshot, &mut Counters),
     now: Tick,
 ) {
     K::table_mut(sessions).age(now, &snapshot.sessions.timeouts, AGED, |session, notes| {
-        tell(sink, snapshot, (session, notes), Event::Ended(End::of_time(session)), now);
+        tell(sink, (snapshot, &mut *counters), (session, notes), Event::Ended(End::of_time(session)), now);
     });
 }
 
 /// Ends all sessions, and tells of each.
-pub fn stop<F: Frame, S: Sink<F>>(sessions: &mut Sessions, sink: &mut S, snapshot: &Snapshot, now: Tick) {
-    stop_of::<Key4, F, S>(sessions, sink, snapshot, now);
-    stop_of::<Key6, F, S>(sessions, sink, snapshot, now);
+pub fn stop<F: Frame, S: Sink<F>>(
+    sessions: &mut Sessions,
+    sink: &mut S,
+    (snapshot, counters): (&Snapshot, &mut Counters),
+    now: Tick,
+) {
+    stop_of::<Key4, F, S>(sessions, sink, (snapshot, counters), now);
+    stop_of::<Key6, F, S>(sessions, sink, (snapshot, counters), now);
 }
 
 fn stop_of<K: Family, F: Frame, S: Sink<F>>(
     sessions: &mut Sessions,
     sink: &mut S,
-    snapshot: &Snapshot,
+    (snapshot, counters): (&Snapshot, &mut Counters),
     now: Tick,
 ) {
     K::table_mut(sessions).visit(&mut 0, usize::MAX, |_, session, notes| {
@@ -97,7 +111,7 @@ fn stop_of<K: Family, F: Frame, S: Sink<F>>(
         } else {
             End::Stopped
         };
-        tell(sink, snapshot, (session, notes), Event::Ended(end), now);
+        tell(sink, (snapshot, &mut *counters), (session, notes), Event::Ended(end), now);
         false
     });
 }
@@ -137,6 +151,7 @@ pub fn tell_denied<F: Frame, S: Sink<F>>(
         connected: [0; 2],
         first_response: 0,
         quality: Quality::default(),
+        dns: Dns::default(),
         state: State::first_of(question.protocol),
         flags: would_deny(decision.would == Action::Deny),
         epoch: snapshot.epoch.0 as u32,

@@ -12,6 +12,7 @@ use crate::ids::{Epoch, HopId, PortId, SegmentId, TenantId, TunnelId, WorkerId};
 use crate::overlay::{Table, Template, template};
 use crate::policy::{Policy, Rules};
 use crate::qos::{self, Classes, Share, TenantShare};
+use crate::service::{Row, Rows, TenantRows, rows};
 use crate::snapshot::{Endpoints, Guest, Hop, Place, Port, PortKind, Segment, Snapshot, Tunnel, Uplink};
 use crate::wire::{Mac, Vni};
 
@@ -265,6 +266,7 @@ impl Lab {
                 .max()
                 .map_or(1, |slot| slot as usize + 1),
             policies: (0..tenants).map(|n| Arc::new(self.policy(TenantId(n as u16)))).collect(),
+            service: self.service(tenants),
             sessions: self.sessions.clone(),
             shares: (0..tenants).map(|n| self.qos.tenant(TenantId(n as u16), self.workers)).collect(),
             qos: self.qos.settings,
@@ -281,6 +283,27 @@ impl Lab {
     fn policy(&self, tenant: TenantId) -> Policy {
         let rules = self.policies.iter().find(|(of, _)| *of == tenant);
         rules.map_or_else(Policy::default, |(_, rules)| Policy::compile(rules))
+    }
+
+    /// Rows for all pairs of the groups that a tenant's endpoints and networks are in, in their order; one of `-` to `-` is
+    /// its first.
+    fn service(&self, tenants: usize) -> Rows {
+        let mut next = 0;
+        let mut row = || {
+            next += 1;
+            Row(next - 1)
+        };
+        let tenant = |n: usize| {
+            let policy = self.policy(TenantId(n as u16));
+            let groups: Box<[u32]> =
+                policy.classes().map(|groups| groups.first().map_or(0, |group| group.0 + 1)).collect();
+            let most = groups.iter().copied().max().unwrap_or(0);
+            let pairs = (0..=most).flat_map(|client| (0..=most).map(move |server| rows::key(client, server)));
+            let pairs: Vec<_> = pairs.map(|key| (key, row())).collect();
+            TenantRows { groups, pairs: Table::new(pairs), other: Row::NONE }
+        };
+        let tenants = (0..tenants).map(tenant).collect();
+        Rows::new(tenants, next as usize)
     }
 
     /// The uplink's port on host `index`.

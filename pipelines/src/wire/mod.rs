@@ -5,6 +5,7 @@
 
 pub mod arp;
 pub mod checksum;
+pub mod dns;
 mod end;
 pub mod ethernet;
 pub mod icmp;
@@ -22,6 +23,7 @@ mod vni;
 pub mod vxlan;
 
 pub use arp::Arp;
+pub use dns::Dns;
 pub use end::End4;
 pub use ethernet::Ethernet;
 pub use icmp::Icmp;

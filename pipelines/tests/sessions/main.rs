@@ -1,6 +1,7 @@
 //! Sessions and policy on whole ways: what passes, what does not, and how it is counted.
 
 mod flows;
+mod service;
 
 use std::net::IpAddr;
 use std::time::Duration;

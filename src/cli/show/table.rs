@@ -2,6 +2,7 @@
 
 mod flows;
 mod qos;
+mod service;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -17,6 +18,7 @@ use crate::report::{
 
 pub(in crate::cli) use flows::{flow_line, flows};
 pub(in crate::cli) use qos::qos;
+pub(in crate::cli) use service::{latency, services};
 
 /// The ports, and below them the `totals` where they are of all ports.
 pub(in crate::cli) fn ports(ports: &[PortReport], totals: Option<&Totals>) -> String {

@@ -21,6 +21,10 @@ pub struct Numbers {
     pub(super) tunnels: Numbering<String>,
     /// Next hops by their uplinks' names and their addresses.
     pub(super) hops: Numbering<(String, Ipv4Addr)>,
+    /// Pairs of groups, and for each tenant one for those that have none.
+    pub(super) services: Numbering<super::service::Key>,
+    /// How many numbers were given to pairs.
+    pub(super) pairs: usize,
     /// The next counter of a rule.
     pub(super) slots: u32,
 }
@@ -62,6 +66,11 @@ impl<K: Eq + Hash> Numbering<K> {
         // The last number stands for none.
         let (count, max) = (self.next as usize, usize::from(u16::MAX) - 1);
         if count > max { Err(TooMany { what, count, max }) } else { Ok(numbers) }
+    }
+
+    /// Those that have a number.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &K> {
+        self.now.keys()
     }
 
     /// How many numbers were given.

@@ -152,7 +152,7 @@ fn a_collector_is_a_transport_a_host_and_a_port() {
 }
 
 fn file(dir: &Path) -> (StatsFile, Vec<WorkerStats>) {
-    let sizes = Sizes { ports: 2, tenants: 1, tunnels: 0, rules: 0 };
+    let sizes = Sizes { ports: 2, tenants: 1, tunnels: 0, rules: 0, pairs: 0 };
     let settings = FileSettings {
         workers: NonZeroUsize::MIN,
         capacity: Capacity { records: 1024, ..Capacity::of(sizes) },

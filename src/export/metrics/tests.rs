@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 
 use weft_pipelines::counters::Sizes;
+use weft_pipelines::service::{Histograms, Row, Time};
 use weft_pipelines::{Counters, Epoch, PortId, Reason, Tick};
 
 use super::super::text::{Format, write};
@@ -10,7 +11,7 @@ use super::*;
 use crate::shm::{Capacity, FILE, Label, Settings, StatsFile, WorkerStats};
 use crate::worker::Work;
 
-const SIZES: Sizes = Sizes { ports: 2, tenants: 1, tunnels: 1, rules: 1 };
+const SIZES: Sizes = Sizes { ports: 2, tenants: 1, tunnels: 1, rules: 1, pairs: 1 };
 const START: u64 = 1_700_000_000_000_000_000;
 
 fn file(dir: &std::path::Path) -> (StatsFile, Vec<WorkerStats>, PathBuf) {
@@ -34,6 +35,8 @@ fn file(dir: &std::path::Path) -> (StatsFile, Vec<WorkerStats>, PathBuf) {
         Label::new(What::Tenant, 0, "blue"),
         Label::new(What::Tunnel, 0, "hv-b"),
         Label::new(What::Rule, 0, "default").of(0),
+        Label::new(What::Service, 0, "web -").of(0),
+        Label::new(What::Service, 1, "* *").of(0),
     ];
     file.labels(Label::fixed().chain(labels)).unwrap();
     for (factor, worker) in (1..).zip(&mut workers) {
@@ -42,6 +45,11 @@ fn file(dir: &std::path::Path) -> (StatsFile, Vec<WorkerStats>, PathBuf) {
         counters.port(PortId(1)).rx.bytes = 600 * factor;
         counters.port(PortId(1)).metered.held_back = 1_500_000_000;
         counters.port(PortId(1)).drops.add(Reason::NotHere, factor);
+        counters.service.count(Row(0), |of| of.accepted = factor);
+        counters.service.add(Row(0), Time::Connect, 40_000_000 * factor);
+        let mut latency = Histograms::new(1);
+        latency.add(0, 3_000);
+        worker.publish_all_times(&counters.service, &latency, Tick(9));
         let work = Work { packets: 10 * factor, waiting: 2, ..Work::default() };
         worker.publish_all([&counters, &Counters::new(SIZES)], &work, Tick(9));
     }
@@ -76,11 +84,21 @@ fn a_table_becomes_metrics_with_names_and_units() {
         "weft_dropped_packets_total{host=\"hv-a\",reason=\"policy_denied\"} 0",
         "weft_tenant_to_fabric_packets_total{host=\"hv-a\",tenant=\"blue\"} 0",
         "weft_tunnel_tx_bytes_total{host=\"hv-a\",peer=\"hv-b\"} 0",
+        "weft_service_accepted_total{host=\"hv-a\",tenant=\"blue\",client=\"web\",server=\"-\"} 3",
+        "# TYPE weft_service_connect_seconds histogram",
+        "weft_service_connect_seconds_bucket{host=\"hv-a\",tenant=\"blue\",client=\"web\",server=\"-\",le=\"0.016777216\"} 0",
+        "weft_service_connect_seconds_bucket{host=\"hv-a\",tenant=\"blue\",client=\"web\",server=\"-\",le=\"0.067108864\"} 1",
+        "weft_service_connect_seconds_bucket{host=\"hv-a\",tenant=\"blue\",client=\"web\",server=\"-\",le=\"+Inf\"} 2",
+        "weft_service_connect_seconds_sum{host=\"hv-a\",tenant=\"blue\",client=\"web\",server=\"-\"} 0.12",
+        "weft_worker_latency_seconds_bucket{host=\"hv-a\",worker=\"1\",le=\"0.000004096\"} 1",
+        "weft_worker_latency_seconds_count{host=\"hv-a\",worker=\"1\"} 1",
         "weft_rule_hits_total{host=\"hv-a\",tenant=\"blue\",rule=\"default\"} 0",
         "weft_rule_last_hit_timestamp_seconds{host=\"hv-a\",tenant=\"blue\",rule=\"default\"} 0",
     ] {
         assert!(text.lines().any(|line| line == wanted), "no {wanted} in:\n{text}");
     }
+    // Of pairs that nothing was counted of nothing is said.
+    assert!(!text.contains("client=\"*\"") && !text.contains("weft_service_dns_seconds"), "{text}");
 }
 
 #[test]

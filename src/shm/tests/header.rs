@@ -122,9 +122,10 @@ fn row(out: &mut String, name: &str, help: &str, len: usize, fields: &[Spec]) {
     for Spec { name, offset, width, count, kind, help, .. } in fields {
         assert_eq!(end, *offset, "a gap before {name}");
         let (kind, array) = match (kind, width, count) {
-            (Type::Address, ..) => ("uint8_t".into(), "[16]"),
-            (_, _, 0) => (format!("uint{}_t", 8 * width), "[]"),
-            _ => (format!("uint{}_t", 8 * width), ""),
+            (Type::Address, ..) => ("uint8_t".into(), "[16]".to_owned()),
+            (_, _, 0) => (format!("uint{}_t", 8 * width), "[]".to_owned()),
+            (_, _, 1) => (format!("uint{}_t", 8 * width), String::new()),
+            _ => (format!("uint{}_t", 8 * width), format!("[{count}]")),
         };
         writeln!(out, "\t{kind} {name}{array}; /* {help} */").unwrap();
         end = offset + width * count;

@@ -16,7 +16,7 @@ use crate::shm::{
 fn file() -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(FILE);
-    let sizes = Sizes { ports: 1, tenants: 1, tunnels: 1, rules: 1 };
+    let sizes = Sizes { ports: 1, tenants: 1, tunnels: 1, rules: 1, pairs: 1 };
     let capacity = Capacity { sizes, records: 4, labels: 24 << 10 };
     let settings = Settings { workers: NonZeroUsize::MIN, capacity, sizes, ..settings(1, 4) };
     let (mut file, mut workers) = StatsFile::create(&path, &settings).unwrap();
@@ -97,7 +97,7 @@ fn what_is_wrong_is_said() {
     assert_eq!(open(&bytes[..len - 8]).unwrap_err(), Malformed::Truncated { len: len - 8, needed: len });
     assert_eq!(open(b"").unwrap_err(), Malformed::NotWeft);
     let said = with(head::MAJOR, 9).to_string();
-    assert!(said.starts_with("version 9.0 of the statistics file; this program knows 1.0"), "{said}");
+    assert!(said.starts_with("version 9.1 of the statistics file; this program knows 1.1"), "{said}");
 }
 
 #[test]

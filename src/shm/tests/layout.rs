@@ -51,8 +51,11 @@ fn sections_stand_where_their_numbers_say() {
     let counters =
         [section::WORKERS, section::PORTS, section::PORT_DROPS, section::TENANTS, section::TENANT_DROPS];
     assert_eq!(counters.map(name), ["workers", "ports", "port_drops", "tenants", "tenant_drops"]);
-    let others = [section::TUNNELS, section::RULES, section::RECORDS, section::LABELS];
-    assert_eq!(others.map(name), ["tunnels", "rules", "records", "labels"]);
+    let others = [section::TUNNELS, section::RULES, section::RECORDS, section::LABELS, section::LATENCY];
+    assert_eq!(others.map(name), ["tunnels", "rules", "records", "labels", "latency"]);
+    let times: Vec<_> = (section::SERVICE..section::LATENCY).map(name).collect();
+    let wanted = ["", "_connect", "_client_rtt", "_server_rtt", "_response", "_dns"];
+    assert_eq!(times, wanted.map(|time| format!("service{time}")));
     let len = |index: usize| SECTIONS[index].fields.iter().map(|field| field.count.max(1)).sum::<usize>();
     assert_eq!(
         counters.map(len),
@@ -70,7 +73,7 @@ fn sections_stand_where_their_numbers_say() {
 #[test]
 fn instances_have_room_and_pages_of_their_own() {
     for (workers, ports, rules) in [(1, 0, 0), (3, 5, 70), (16, 1_000, 100_000)] {
-        let sizes = Sizes { ports, rules, tenants: 7, tunnels: 9 };
+        let sizes = Sizes { ports, rules, tenants: 7, tunnels: 9, pairs: 40 };
         let layout = Layout::new(workers, &Capacity::of(sizes));
         let mut end = layout.header_len();
         for section in &layout.sections {
@@ -92,8 +95,8 @@ fn instances_have_room_and_pages_of_their_own() {
 
 #[test]
 fn room_is_for_a_quarter_more() {
-    let capacity = Capacity::of(Sizes { ports: 100, tenants: 1, tunnels: 0, rules: 1000 });
-    assert_eq!(capacity.sizes, Sizes { ports: 125, tenants: 17, tunnels: 16, rules: 1250 });
+    let capacity = Capacity::of(Sizes { ports: 100, tenants: 1, tunnels: 0, rules: 1000, pairs: 4 });
+    assert_eq!(capacity.sizes, Sizes { ports: 125, tenants: 17, tunnels: 16, rules: 1250, pairs: 20 });
     assert!(capacity.fits(capacity.sizes));
     assert!(!capacity.fits(Sizes { rules: 1251, ..capacity.sizes }));
 }

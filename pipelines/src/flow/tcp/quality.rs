@@ -125,10 +125,12 @@ const fn between(from: u32, to: u32) -> u32 {
 }
 
 impl Quality {
-    /// Takes a segment from `side`, of which this was seen before it was taken.
+    /// Takes a segment from `side`, of which this was seen before it was taken. Returns nanoseconds of the round trip to that
+    /// side which it completes; 0: none.
     #[inline]
-    pub fn see(&mut self, glance: Glance, side: Side, segment: &Segment, now: Tick) {
+    pub fn see(&mut self, glance: Glance, side: Side, segment: &Segment, now: Tick) -> u32 {
         let (at, mine, theirs) = (stamp(now), side.index(), side.other().index());
+        let mut round_trip = 0;
         match glance.acks {
             Acks::New => {
                 self.duplicates[theirs] = 0;
@@ -136,7 +138,7 @@ impl Quality {
                 let probe = self.probes[theirs];
                 if probe.at != 0 && segment.ack.wrapping_sub(probe.end) as i32 >= 0 {
                     self.probes[theirs].at = 0;
-                    self.sample(mine, between(probe.at, at));
+                    round_trip = self.sample(mine, between(probe.at, at));
                 }
             }
             Acks::Same => self.duplicates[theirs] = self.duplicates[theirs].saturating_add(1),
@@ -164,6 +166,7 @@ impl Quality {
         if segment.has(RST) {
             self.resets[mine] = self.resets[mine].saturating_add(1);
         }
+        round_trip
     }
 
     #[cold]
@@ -178,14 +181,15 @@ impl Quality {
         }
     }
 
-    /// A round trip to a side.
-    fn sample(&mut self, side: usize, nanos: u32) {
+    /// Takes a round trip to a side, and returns it.
+    fn sample(&mut self, side: usize, nanos: u32) -> u32 {
         let nanos = nanos.max(1);
         let smoothed = &mut self.round_trip[side];
         let before = u64::from(*smoothed);
         *smoothed = if before == 0 { nanos } else { ((before * 7 + u64::from(nanos)) / 8).max(1) as u32 };
         let shortest = &mut self.shortest[side];
         *shortest = if *shortest == 0 { nanos } else { nanos.min(*shortest) };
+        nanos
     }
 }
 
