@@ -121,7 +121,8 @@ fn service() -> Result<()> {
     let [LatencyReport { worker: 0, time }] = &latency[..] else { panic!("{latency:?}") };
     // On a machine that others use too, one may be put off for long; most are not.
     assert!(time.samples >= 5 && time.p50_ns.is_some_and(|ns| ns < 2_000_000), "{time:?}");
-    let error = show(&lab, "hv-a", &["service", "--tenant", "green"]).unwrap_err().to_string();
+    let error =
+        show(&lab, "hv-a", &["service", "--tenant", "green"]).expect_err("no such tenant").to_string();
     assert!(error.contains("host hv-a has no tenant green; `weft show tenants` lists them"), "{error}");
     settle(&lab).map(drop)
 }
