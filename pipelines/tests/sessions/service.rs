@@ -8,13 +8,13 @@ use super::*;
 
 /// The row of two endpoints of blue.
 fn row(bed: &Bed, client: u8, server: u8) -> Row {
-    let (vni, policy) = (Vni::new(BLUE).unwrap(), bed.snapshot.policy(TenantId(0)));
+    let (vni, policy) = (Vni::new(BLUE).expect("in range"), bed.snapshot.policy(TenantId(0)));
     let class = |n: u8| policy.class(vni, lab::ipv4(n).into());
     bed.snapshot.service.find(TenantId(0), [class(client), class(server)])
 }
 
 fn outcomes(bed: &Bed, row: Row) -> Outcomes {
-    *bed.counters().service.outcomes(row.index()).unwrap()
+    *bed.counters().service.outcomes(row.index()).expect("a row")
 }
 
 /// Samples, and the milliseconds of all together.

@@ -11,7 +11,7 @@ use testbed::{
 };
 use weft::report::{LatencyReport, ServiceReport};
 
-use crate::policy::traffic::{Attempt, at, connection, datagrams, listener, on, pair, read, write};
+use crate::policy::traffic::{Attempt, accept, at, connection, datagrams, listener, on, read, write};
 use crate::{SOON, ping, root, settle};
 
 pub fn trials() -> Vec<Trial> {
@@ -35,20 +35,28 @@ fn service() -> Result<()> {
     let mut lab = Lab::up(spec(&[]))?;
     ping(lab.guest(WEB.0), FAR.1)?;
     let listener = listener(&lab, FAR.0, at(FAR.1, 5000))?;
+    let (mut connects, mut responses, mut answers) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..CONNECTIONS {
-        let [client, server] = pair(&lab, WEB.0, at(FAR.1, 5000), &listener)?;
+        let start = Instant::now();
+        let client = connection(&lab, WEB.0, at(FAR.1, 5000))?;
+        connects.push(start.elapsed());
+        let server = accept(&listener)?;
+        let start = Instant::now();
         write(&client, 100, 1)?;
         read(&server, 100, 1)?;
         thread::sleep(WORK);
         write(&server, 100, 2)?;
         read(&client, 100, 2)?;
+        responses.push(start.elapsed());
     }
     // Nobody listens, and not allowed.
     assert!(connection(&lab, WEB.0, at(FAR.1, 5001)).is_err());
     Attempt::begin(&lab, WEB.0, at(FAR.1, 22))?.assert_unanswered()?;
     let server = DnsServer::start(&lab)?;
     for (code, count) in CODES {
-        (0..count).try_for_each(|_| ask(&lab, code))?;
+        for _ in 0..count {
+            answers.push(ask(&lab, code)?);
+        }
     }
     ask_in_vain(&lab)?;
     server.finish()?;
@@ -56,7 +64,12 @@ fn service() -> Result<()> {
     let queries: u64 = CODES.iter().map(|(_, count)| count).sum::<u64>() + 1;
     let is_told = |of: &ServiceReport| {
         let of_connections = &of.connections;
-        of_connections.ok == CONNECTIONS && of.response.samples == CONNECTIONS && of.dns.queries == queries
+        of_connections.ok == CONNECTIONS
+            && of_connections.refused == 1
+            && of.connect.samples == CONNECTIONS
+            && of.response.samples == CONNECTIONS
+            && of.dns.queries == queries
+            && of.dns.time.samples == queries - 1
     };
     let [here, there] = ["hv-a", "hv-b"].map(|host| {
         wait_for(SOON, "what was done to be told", || {
@@ -76,26 +89,27 @@ fn service() -> Result<()> {
     }
     // Policy denies where it is sent.
     assert!(here.connections.denied >= 1 && there.connections.denied == 0, "{here:?} {there:?}");
+    // A busy machine makes the wire and the servers slower than they say, and clients see that too.
+    let [connected, responded, answered] = [connects, responses, answers].map(median);
     let (both_ways, no_way) = (2 * DELAY, Duration::ZERO);
-    for (what, time, wanted) in [
-        ("connect from hv-a", &here.connect, both_ways),
-        ("connect from hv-b", &there.connect, both_ways),
-        ("round trip to the server from hv-a", &here.server_rtt, both_ways),
-        ("round trip to the client from hv-b", &there.client_rtt, both_ways),
-        ("round trip to the client from hv-a", &here.client_rtt, no_way),
-        ("round trip to the server from hv-b", &there.server_rtt, no_way),
-        ("response from hv-a", &here.response, both_ways + WORK),
-        ("response from hv-b", &there.response, WORK),
-        ("dns from hv-a", &here.dns.time, both_ways + WORK),
-        ("dns from hv-b", &there.dns.time, WORK),
+    for (what, time, least, seen) in [
+        ("connect from hv-a", &here.connect, both_ways, connected),
+        ("connect from hv-b", &there.connect, both_ways, connected),
+        ("round trip to the server from hv-a", &here.server_rtt, both_ways, connected),
+        ("round trip to the client from hv-b", &there.client_rtt, both_ways, connected),
+        ("round trip to the client from hv-a", &here.client_rtt, no_way, no_way),
+        ("round trip to the server from hv-b", &there.server_rtt, no_way, no_way),
+        ("response from hv-a", &here.response, both_ways + WORK, responded),
+        ("response from hv-b", &there.response, WORK, responded - both_ways),
+        ("dns from hv-a", &here.dns.time, both_ways + WORK, answered),
+        ("dns from hv-b", &there.dns.time, WORK, answered - both_ways),
     ] {
-        let (p50, wanted) = (time.p50_ns.unwrap_or_default() as f64 / 1e6, wanted.as_secs_f64() * 1e3);
-        println!("{what}: {p50:.3} ms of {wanted} ms, {} samples", time.samples);
+        let p50 = time.p50_ns.unwrap_or_default() as f64 / 1e6;
+        let [least, seen] = [least, seen].map(|time| time.as_secs_f64() * 1e3);
+        println!("{what}: {p50:.3} ms, {least} at least, the client saw {seen:.3}, {} samples", time.samples);
         // Beside the width of a cell, what two kernels take to wake who waits.
-        assert!(
-            p50 >= wanted * 0.965 && p50 <= wanted * 1.05 + 1.0,
-            "{what}: {p50:.3} ms instead of {wanted}"
-        );
+        let is_near = p50 >= least * 0.965 && p50 <= seen * 1.05 + 1.0;
+        assert!(is_near, "{what}: {p50:.3} ms, {least} at least, and the client saw {seen:.3}");
     }
     // What was counted stays with its groups when others come before them.
     lab.apply(&spec(&["early", "earlier"]))?;
@@ -106,8 +120,9 @@ fn service() -> Result<()> {
     println!("{}", show(&lab, "hv-a", &["latency"])?);
     let [LatencyReport { worker: 0, time }] = &latency[..] else { panic!("{latency:?}") };
     // On a machine that others use too, one may be put off for long; most are not.
-    assert!(time.samples >= 10 && time.p50_ns.is_some_and(|ns| ns < 2_000_000), "{time:?}");
-    let error = show(&lab, "hv-a", &["service", "--tenant", "green"]).unwrap_err().to_string();
+    assert!(time.samples >= 5 && time.p50_ns.is_some_and(|ns| ns < 2_000_000), "{time:?}");
+    let error =
+        show(&lab, "hv-a", &["service", "--tenant", "green"]).expect_err("no such tenant").to_string();
     assert!(error.contains("host hv-a has no tenant green; `weft show tenants` lists them"), "{error}");
     settle(&lab).map(drop)
 }
@@ -131,6 +146,11 @@ fn spec(more: &[&str]) -> LabSpec {
         spec = spec.with(guest((&name, &address), "hv-b", &[group]));
     }
     spec
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
 }
 
 /// `weft show` of a host's switch.
@@ -184,15 +204,17 @@ fn query(code: u8) -> Vec<u8> {
     query
 }
 
-/// Asks as resolvers do: from a socket of its own.
-fn ask(lab: &Lab, code: u8) -> Result<()> {
+/// Asks as resolvers do: from a socket of its own. How long it took.
+fn ask(lab: &Lab, code: u8) -> Result<Duration> {
     let socket = datagrams(lab, WEB.0, at(WEB.1, 0))?;
     on("a patient client", socket.set_read_timeout(Some(SOON)))?;
+    let start = Instant::now();
     on("asking", socket.send_to(&query(code), at(FAR.1, 53)))?;
     let mut answer = [0; 512];
     let (len, _) = on("an answer", socket.recv_from(&mut answer))?;
+    let took = start.elapsed();
     assert_eq!((answer[3] & 0xf, &answer[12..len]), (code, &query(code)[12..]));
-    Ok(())
+    Ok(took)
 }
 
 fn ask_in_vain(lab: &Lab) -> Result<()> {
