@@ -12,7 +12,7 @@ use crate::shm::{Capacity, FILE, Settings, StatsFile, WorkerStats};
 
 /// The file of a run, with room for so many records.
 fn file(path: &Path, instance: u64, records: usize) -> (StatsFile, Vec<WorkerStats>) {
-    let sizes = Sizes { ports: 1, tenants: 1, tunnels: 0, rules: 0 };
+    let sizes = Sizes { ports: 1, tenants: 1, tunnels: 0, rules: 0, pairs: 0 };
     let settings = Settings {
         workers: NonZeroUsize::MIN,
         capacity: Capacity { records, ..Capacity::of(sizes) },

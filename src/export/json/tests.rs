@@ -13,7 +13,7 @@ use crate::shm::record::{End, Kind, NOT_HERE, Record, mapped};
 use crate::shm::{Capacity, FILE, Label, Settings, StatsFile, What, WorkerStats};
 
 fn file(path: &Path) -> (StatsFile, Vec<WorkerStats>) {
-    let sizes = Sizes { ports: 1, tenants: 1, tunnels: 0, rules: 1 };
+    let sizes = Sizes { ports: 1, tenants: 1, tunnels: 0, rules: 1, pairs: 0 };
     let settings = Settings {
         workers: NonZeroUsize::MIN,
         capacity: Capacity { records: 16, ..Capacity::of(sizes) },

@@ -5,12 +5,13 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, Key
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
+    AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics,
+    ScopeMetrics, Sum,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 
 use super::super::metrics::Snapshot;
-use super::super::text::{Family, Kind, Sample, Value};
+use super::super::text::{Distribution, Family, Kind, Sample, Value};
 
 /// What is measured, and by whom.
 const SERVICE: &str = "weft";
@@ -58,7 +59,7 @@ pub fn request(snapshot: &Snapshot, host: &str, since: u64, now: u64) -> ExportM
 
 fn metric(family: &Family, times: Times) -> Metric {
     let Family { name, kind, help, samples } = family;
-    let data_points = samples.iter().map(|sample| point(sample, *kind, times)).collect();
+    let data_points = samples.iter().filter_map(|sample| point(sample, *kind, times)).collect();
     let sum = |is_monotonic, data_points| {
         let aggregation_temporality = AggregationTemporality::Cumulative.into();
         Data::Sum(Sum { data_points, aggregation_temporality, is_monotonic })
@@ -68,25 +69,62 @@ fn metric(family: &Family, times: Times) -> Metric {
         Kind::Gauge => (name.clone(), Data::Gauge(Gauge { data_points })),
         // As OpenTelemetry's "Prometheus and OpenMetrics compatibility" has it for Info.
         Kind::Info => (format!("{name}_info"), sum(false, data_points)),
+        Kind::Histogram => {
+            let data_points = samples.iter().filter_map(|sample| distribution(sample, times)).collect();
+            let aggregation_temporality = AggregationTemporality::Cumulative.into();
+            (name.clone(), Data::Histogram(Histogram { data_points, aggregation_temporality }))
+        }
     };
     let unit = unit_of(family).to_owned();
     Metric { name, description: help.clone(), unit, data: Some(data), ..Metric::default() }
 }
 
-fn point(sample: &Sample, kind: Kind, times: Times) -> NumberDataPoint {
-    let attributes = sample.labels.iter().map(|(key, value)| attribute(key, value)).collect();
+fn point(sample: &Sample, kind: Kind, times: Times) -> Option<NumberDataPoint> {
     let value = match sample.value {
+        Value::Times(_) => return None,
         // A number of 64 bits has its sign among them.
         Value::Number(number) => i64::try_from(number).map_or(Number::AsDouble(number as f64), Number::AsInt),
         Value::Nanoseconds(nanos) => Number::AsDouble(nanos as f64 / 1e9),
     };
-    NumberDataPoint {
-        attributes,
+    Some(NumberDataPoint {
+        attributes: attributes(sample),
         start_time_unix_nano: if kind == Kind::Gauge { 0 } else { times.since },
         time_unix_nano: times.now,
         value: Some(value),
         ..NumberDataPoint::default()
-    }
+    })
+}
+
+/// A histogram: unlike Prometheus's, each bucket counts what is in it alone.
+fn distribution(sample: &Sample, times: Times) -> Option<HistogramDataPoint> {
+    let Value::Times(of) = sample.value else { return None };
+    let Distribution { samples, sum, .. } = of;
+    let (explicit_bounds, below): (Vec<f64>, Vec<u64>) =
+        of.bounds().map(|(bound, below)| (bound as f64 / 1e9, below)).unzip();
+    // Cells are read while they are written: none may come out as less than nothing.
+    let before = [0].into_iter().chain(below.iter().copied());
+    let bucket_counts: Vec<u64> = below
+        .iter()
+        .copied()
+        .chain([samples])
+        .zip(before)
+        .map(|(to, from)| to.saturating_sub(from))
+        .collect();
+    Some(HistogramDataPoint {
+        attributes: attributes(sample),
+        start_time_unix_nano: times.since,
+        time_unix_nano: times.now,
+        // Has to be the sum of the buckets.
+        count: bucket_counts.iter().sum(),
+        sum: Some(sum as f64 / 1e9),
+        bucket_counts,
+        explicit_bounds,
+        ..HistogramDataPoint::default()
+    })
+}
+
+fn attributes(sample: &Sample) -> Vec<KeyValue> {
+    sample.labels.iter().map(|(key, value)| attribute(key, value)).collect()
 }
 
 /// The unit by UCUM, of which a name's last word is the long form; what only counts things stands in braces.

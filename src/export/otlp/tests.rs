@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, Metric};
 
 use super::super::metrics::{OfSwitch, Snapshot};
-use super::super::text::{Family, Kind, Sample, Value};
+use super::super::text::{Distribution, Family, Kind, Sample, Value};
 use super::*;
 
 const SINCE: u64 = 1_700_000_000_000_000_000;
@@ -33,10 +33,31 @@ fn snapshot() -> Snapshot {
         family("weft_port_rx_bytes", Kind::Counter, &[], Value::Number(u64::MAX)),
         family("weft_port_held_back_seconds", Kind::Counter, &[], Value::Nanoseconds(1_500_000_000)),
         family("weft_cycles_per_second", Kind::Gauge, &[], Value::Number(3)),
+        family("weft_service_connect_seconds", Kind::Histogram, &[("server", "db")], Value::Times(times())),
     ];
     let build = family("weft_export_build", Kind::Info, &[("version", "2")], Value::Number(1));
     let switch = OfSwitch { host: "hv-a".into(), version: "0.1.0".into(), since: SINCE, families };
     Snapshot { own: vec![build], switch: Some(switch) }
+}
+
+/// 1 up to 2^14 ns, 3 up to 2^16 ns, and one beyond all bounds.
+fn times() -> Distribution {
+    let mut below = [4; Distribution::BOUNDS];
+    below[0] = 1;
+    Distribution { first: 14, step: 2, below, samples: 5, sum: 80_000_000_000 }
+}
+
+#[test]
+fn a_bucket_of_a_histogram_counts_what_is_in_it_alone() {
+    let request = encode::request(&snapshot(), "hv-a", SINCE + 5, SINCE + 9);
+    let metric = request.resource_metrics[0].scope_metrics[0].metrics.last().unwrap();
+    assert_eq!((metric.name.as_str(), metric.unit.as_str()), ("weft_service_connect_seconds", "s"));
+    let Some(Data::Histogram(histogram)) = &metric.data else { panic!("{metric:?}") };
+    let [point] = &histogram.data_points[..] else { panic!("{histogram:?}") };
+    assert_eq!((point.count, point.sum, point.attributes[0].key.as_str()), (5, Some(80.0), "server"));
+    assert_eq!(point.explicit_bounds[..2], [0.000_016_384, 0.000_065_536]);
+    assert_eq!((point.bucket_counts.len(), point.explicit_bounds.len()), (13, 12));
+    assert_eq!((&point.bucket_counts[..3], point.bucket_counts[12]), (&[1, 3, 0][..], 1));
 }
 
 #[test]
@@ -48,7 +69,7 @@ fn metrics_keep_their_names_labels_and_totals() {
         assert!(attributes.contains(wanted), "no {wanted} in {attributes}");
     }
     let [of_scope] = &of_resource.scope_metrics[..] else { panic!("{request:?}") };
-    let [build, packets, bytes, held, cycles] = &of_scope.metrics[..] else { panic!("{request:?}") };
+    let [build, packets, bytes, held, cycles, _] = &of_scope.metrics[..] else { panic!("{request:?}") };
 
     let sum = |metric: &Metric| match metric.data.clone().unwrap() {
         Data::Sum(sum) => {

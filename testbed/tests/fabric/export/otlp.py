@@ -59,23 +59,42 @@ def fixed(data, number, form):
     return None if value is None else struct.unpack(form, value)[0]
 
 
+# A metric's data by its field's number.
+KINDS = {5: "gauge", 7: "sum", 9: "histogram"}
+
+
 def points(metric):
-    """Metric{name = 1, unit = 3, gauge = 5, sum = 7}; NumberDataPoint{start = 2, time = 3, double = 4, int = 6, attributes = 7}"""
-    kind = "sum" if each(metric, 7) else "gauge"
-    data = one(metric, 7 if kind == "sum" else 5)
+    """Metric{name = 1, unit = 3, one of KINDS}; NumberDataPoint{start = 2, time = 3, double = 4, int = 6, attributes = 7};
+    HistogramDataPoint{start = 2, time = 3, count = 4, sum = 5, buckets = 6, bounds = 7, attributes = 9}"""
+    ((number, data),) = [(number, one(metric, number)) for number in KINDS if each(metric, number)]
+    kind = KINDS[number]
     for point in each(data, 1):
-        number = fixed(point, 6, "<q")
-        yield {
+        about = {
             "name": one(metric, 1).decode(),
             "unit": one(metric, 3).decode(),
             "kind": kind,
             "temporality": one(data, 2, 0),
-            "monotonic": bool(one(data, 3, 0)),
             "start": fixed(point, 2, "<Q"),
             "time": fixed(point, 3, "<Q"),
-            "value": fixed(point, 4, "<d") if number is None else number,
-            "labels": attributes(point, 7),
         }
+        if kind == "histogram":
+            buckets, bounds = packed(point, 6, "Q"), packed(point, 7, "d")
+            count = fixed(point, 4, "<Q")
+            assert len(buckets) == len(bounds) + 1 and sum(buckets) == count, "buckets"
+            assert list(bounds) == sorted(bounds), "bounds"
+            yield about | {"value": count, "sum": fixed(point, 5, "<d"), "labels": attributes(point, 9)}
+        else:
+            number = fixed(point, 6, "<q")
+            yield about | {
+                "monotonic": bool(one(data, 3, 0)),
+                "value": fixed(point, 4, "<d") if number is None else number,
+                "labels": attributes(point, 7),
+            }
+
+
+def packed(data, number, form):
+    values = one(data, number)
+    return struct.unpack(f"<{len(values) // 8}{form}", values)
 
 
 def request(data):
