@@ -17,7 +17,7 @@ pub fn vm_to_fabric<F: Frame, S: Sink<F>>(
     batch: &mut Batch<F>,
 ) {
     encap::encap(batch, context.snapshot, &guest.classes);
-    context.eyes.see("encap", batch);
+    context.sink.eyes().see("encap", batch);
     for (i, frame) in batch.take().into_iter().enumerate() {
         let (segment, tunnel) = (batch.segments[i], batch.tunnels[i]);
         let tenant = account::tenant_of(context, segment);

@@ -11,6 +11,7 @@ use crate::verdict::Reason;
 use crate::wire::Mac;
 use crate::wire::arp::{self, Operation};
 use crate::wire::ethernet::{self, EtherType};
+use crate::witness::Direction;
 
 /// Sends `frame`, encapsulated for `tunnel`, to the tunnel's next hop, through the worker that owns the uplink.
 pub fn resolve<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, tunnel: TunnelId, tag: Tag, frame: F) {
@@ -42,6 +43,7 @@ fn hold<F: Frame, S: Sink<F>>(
     let (held, question) = context.neighbors.hold(hop, (tag, frame), context.now);
     if let Err((_, frame)) = held {
         account::lost(context.snapshot, context.counters, uplink, Reason::NeighborQueueFull, &frame);
+        context.sink.eyes().lose(uplink, Direction::Out, Reason::NeighborQueueFull, &frame);
         context.sink.discard(frame);
     }
     if let Some(question) = question {

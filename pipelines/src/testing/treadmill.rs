@@ -11,6 +11,7 @@ use crate::ids::{PortId, Tick, WorkerId};
 use crate::plane::Plane;
 use crate::sink::{Handed, Sink};
 use crate::snapshot::Snapshot;
+use crate::witness::Eyes;
 
 /// Bytes of a buffer: as many as DPDK's default data room.
 const BUFFER: usize = 2048;
@@ -136,6 +137,7 @@ struct Belts {
     /// Ports that take nothing.
     stuck: Vec<PortId>,
     told: Option<Told>,
+    eyes: Eyes<FixedFrame>,
 }
 
 /// Who is told of flows.
@@ -163,6 +165,10 @@ impl Sink<FixedFrame> for Belts {
             belt.sent += 1;
             belt.put_back(frame);
         }
+    }
+
+    fn eyes(&mut self) -> &mut Eyes<FixedFrame> {
+        &mut self.eyes
     }
 
     fn flow(&mut self, record: &FlowRecord) {
