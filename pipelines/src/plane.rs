@@ -105,7 +105,7 @@ impl<F: Frame> Plane<F> {
         self.arrived.load(receive);
         let packets = self.arrived.len();
         if packets > 0 {
-            sink.eyes().receive(port, &self.arrived);
+            sink.eyes().receive(port, &self.arrived, now);
             let (mut context, arrived, leaving) = self.context(snapshot, now, sink);
             match &snapshot.port(port).kind {
                 PortKind::Guest(guest) => vm_to_vm::vm_to_vm(&mut context, port, guest, arrived, leaving),
@@ -130,6 +130,7 @@ impl<F: Frame> Plane<F> {
         now: Tick,
         sink: &mut S,
     ) {
+        sink.eyes().begin(now);
         let (mut context, arrived, _) = self.context(snapshot, now, sink);
         for handed in handed {
             match handed {

@@ -1,4 +1,4 @@
-//! Who wants to see packets, and what the stages make of them: `weft capture`, `weft trace`, `weft explain`, tests.
+//! Who wants to see packets, and what the stages make of them: `weft capture`, `weft explain`, tests.
 
 use core::fmt;
 
@@ -26,14 +26,14 @@ pub enum Direction {
 /// A frame is known again by where it lies in memory: from one call to the next it grows, shrinks and is rewritten in
 /// place, and its buffer is no other's until it has left or was dropped.
 pub trait Witness<F>: Send {
-    /// A round of the worker begins, and with it all that happens at this moment. What happened before is over.
+    /// A round of the worker begins, or a burst that another worker handed over. What happened before is over.
     fn begins(&mut self, now: Tick) {
         let _ = now;
     }
 
     /// `port` received `batch`; no stage has gone over it.
-    fn received(&mut self, port: PortId, batch: &Batch<F>) {
-        let _ = (port, batch);
+    fn received(&mut self, port: PortId, batch: &Batch<F>, now: Tick) {
+        let _ = (port, batch, now);
     }
 
     /// The stage of that name has gone over `batch`.
@@ -98,7 +98,7 @@ impl<F> Eyes<F> {
         !self.0.is_empty()
     }
 
-    /// Begins a round.
+    /// Begins a round, or a burst from another worker.
     #[inline]
     pub fn begin(&mut self, now: Tick) {
         if self.are_open() {
@@ -108,9 +108,9 @@ impl<F> Eyes<F> {
 
     /// Shows what `port` received.
     #[inline]
-    pub fn receive(&mut self, port: PortId, batch: &Batch<F>) {
+    pub fn receive(&mut self, port: PortId, batch: &Batch<F>, now: Tick) {
         if self.are_open() {
-            self.each(|witness| witness.received(port, batch));
+            self.each(|witness| witness.received(port, batch, now));
         }
     }
 

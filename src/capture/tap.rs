@@ -26,6 +26,11 @@ const HELD: usize = 8 * BURST;
 /// Bytes of these, at least.
 const LEAST_BYTES: usize = 256 << 10;
 
+/// The last stage that shows a burst before it parts.
+const CHECK_POLICY: &str = "check_policy";
+/// The last that shows what goes to other hosts.
+const ENCAP: &str = "encap";
+
 /// Which packets are wanted.
 #[derive(Clone, Debug)]
 pub struct Wanted {
@@ -185,6 +190,11 @@ impl Tap {
         true
     }
 
+    /// The packet at this place of the burst on its way.
+    fn held_at(&mut self, index: usize) -> Option<&mut Held> {
+        self.held.iter_mut().find(|held| held.head.direction == Direction::In && held.index == index)
+    }
+
     /// The packet of the burst on its way that lies where `frame` does.
     fn held_as<F: Frame>(&mut self, frame: &F) -> Option<&mut Held> {
         let place = place(frame);
@@ -264,9 +274,9 @@ impl<F: Frame> Witness<F> for Tap {
         (self.now, self.current) = (now, None);
     }
 
-    fn received(&mut self, port: PortId, batch: &Batch<F>) {
+    fn received(&mut self, port: PortId, batch: &Batch<F>, now: Tick) {
         self.release();
-        self.current = Some(port);
+        (self.now, self.current) = (now, Some(port));
         if self.wanted.wants(port, Direction::In) {
             count(&self.counts, port, |count| &count.seen, batch.len() as u64);
             for (index, frame) in batch.frames().iter().enumerate() {
@@ -277,7 +287,7 @@ impl<F: Frame> Witness<F> for Tap {
 
     fn saw(&mut self, stage: &'static str, batch: &Batch<F>) {
         // The last ones that show a burst, of each way.
-        if !matches!(stage, "check_policy" | "encap") {
+        if !matches!(stage, CHECK_POLICY | ENCAP) {
             return;
         }
         for (i, frame) in batch.frames().iter().enumerate() {
@@ -290,14 +300,19 @@ impl<F: Frame> Witness<F> for Tap {
             };
             let verdict = (reason, refusal);
             let current = self.current;
-            match (self.held_as(frame), current, batch.destinations[i]) {
+            let held = match stage {
+                // The burst as it came in.
+                CHECK_POLICY if current.is_some() => self.held_at(i),
+                _ => self.held_as(frame),
+            };
+            match (held, current, batch.destinations[i]) {
                 (Some(held), ..) => held.settle(verdict),
                 // Another worker handed it over, and it is the receiver's policy that refuses it.
                 (None, None, Destination::Port(port)) => {
                     self.tell((port, Direction::Out), verdict, false, frame);
                 }
                 // A copy of what goes to several.
-                (None, Some(port), _) if stage == "encap" => {
+                (None, Some(port), _) if stage == ENCAP => {
                     self.tell((port, Direction::In), verdict, true, frame);
                 }
                 _ => {}

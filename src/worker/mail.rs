@@ -43,6 +43,8 @@ pub enum Reply<F> {
     Prepared(Box<Preparation<F>>),
     /// The configuration that it worked by before, and what it has no more use for.
     Retired(Arc<Snapshot>, Vec<Retired<F>>),
+    /// The witness of this number sees packets from now on.
+    Watching(u64),
     /// The witness of this number, which sees nothing any more: it was sent away, or as many looked as may.
     Unwatched(u64, Option<Box<dyn Witness<F>>>),
     /// How it stands.

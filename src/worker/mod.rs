@@ -178,9 +178,10 @@ impl<F: Frame> Round<F> {
                     mailbox.answer(Reply::Sessions(page));
                 }
                 Mail::Watch(id, witness) => {
-                    if let Err(witness) = self.worker.outputs.eyes.open(id, witness) {
-                        self.worker.mailbox.answer(Reply::Unwatched(id, Some(witness)));
-                    }
+                    self.worker.mailbox.answer(match self.worker.outputs.eyes.open(id, witness) {
+                        Ok(()) => Reply::Watching(id),
+                        Err(witness) => Reply::Unwatched(id, Some(witness)),
+                    });
                 }
                 Mail::Unwatch(id) => {
                     let witness = self.worker.outputs.eyes.close(id);

@@ -11,7 +11,7 @@ use crate::ids::{PortId, Tick, WorkerId};
 use crate::plane::Plane;
 use crate::sink::{Handed, Sink};
 use crate::snapshot::Snapshot;
-use crate::witness::Eyes;
+use crate::witness::{Eyes, Witness};
 
 /// Bytes of a buffer: as many as DPDK's default data room.
 const BUFFER: usize = 2048;
@@ -205,6 +205,15 @@ pub struct Treadmill {
 }
 
 impl Treadmill {
+    /// Shows packets to `witness` from now on.
+    ///
+    /// # Panics
+    ///
+    /// When as many look as may.
+    pub fn watch(&mut self, witness: Box<dyn Witness<FixedFrame>>) {
+        assert!(self.belts.eyes.open(0, witness).is_ok(), "as many look as may");
+    }
+
     /// Host `index` of the default lab, whose `port` receives `packets`.
     pub fn new<P: AsRef<[u8]>>(index: usize, port: PortId, packets: &[P]) -> Self {
         let mut treadmill = Self::of(&Lab::default(), index);

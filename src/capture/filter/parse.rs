@@ -77,7 +77,10 @@ pub(super) fn parse(text: &str) -> Result<Option<Expr>, Wrong> {
         None => Ok(Some(expr)),
         Some((column, ")")) => Err(wrong((*column, "there is no `(` to this `)`".to_owned()))),
         Some((column, word)) => {
-            let what = format!("{} stands between two tests; write `and` or `or`", quoted(word));
+            let likely = among(word, WORDS.into_iter());
+            let likely =
+                if likely.starts_with("did") { likely } else { "write `and` or `or` before it".to_owned() };
+            let what = format!("{} stands behind a test that is over; {likely}", quoted(word));
             Err(wrong((*column, what)))
         }
     }

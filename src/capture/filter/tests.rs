@@ -9,8 +9,9 @@ fn errors_say_where_and_what_would_be_right() {
     for (text, said) in [
         (
             "tcp hots 10.1.0.1",
-            "column 5: `hots` stands between two tests; write `and` or `or`\n  tcp hots 10.1.0.1\n      ^",
+            "column 5: `hots` stands behind a test that is over; did you mean `host`?\n  tcp hots 10.1.0.1\n      ^",
         ),
+        ("tcp 80", "column 5: `80` stands behind a test that is over; write `and` or `or` before it"),
         ("hots 10.1.0.1", "column 1: `hots` is no test; did you mean `host`?"),
         ("10.1.0.1", "column 1: an address alone is no test; write `host 10.1.0.1`"),
         ("host web1", "column 6: `web1` is not an IP address"),
