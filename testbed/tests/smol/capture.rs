@@ -7,7 +7,8 @@ use std::sync::Arc;
 use rustix::process::Signal;
 use testbed::guest::smol::frames;
 use testbed::host::binary;
-use testbed::{Exit, Process, Result, Spawn, WorkDir, wait_for};
+use testbed::scope::Exit;
+use testbed::{Process, Result, Spawn, WorkDir, wait_for};
 
 use crate::fabric::{Fabric, Place, SOON, mac, v4};
 
@@ -144,7 +145,7 @@ pub fn drops() -> Result<()> {
     let second = dir.join("second.yaml");
     fs::write(&second, &document).expect("a directory of our own");
     // One begins before the change, and sees what comes of it.
-    let all = Capture::begin(&fabric, &dir, 0, "all", &["--filter", "udp"])?;
+    let all = Capture::begin(&fabric, &dir, 0, "all", &["--port", "blue", "--filter", "udp"])?;
     for host in &fabric.hosts {
         host.apply(&second)?.success("weft apply")?;
     }
