@@ -9,6 +9,7 @@ pub mod filter;
 pub mod tap;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -128,6 +129,12 @@ pub struct Capture {
     pub start_unix_ns: u64,
     /// What the switch works by.
     pub in_force: watch::Receiver<InForce>,
+}
+
+impl fmt::Debug for Capture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Capture").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 impl Capture {

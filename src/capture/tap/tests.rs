@@ -59,7 +59,7 @@ fn a_packet_is_told_as_it_came_in_and_as_it_left() {
     let (near, far) = (udp4(WEB1, WEB2, b"near"), udp4(WEB1, DB1, b"far"));
     let sent = bed.receive(port::BLUE_WEB1, &[near.clone(), far.clone()]);
     let came = from_fabric(host::HV_B, BLUE, &udp4(DB1, WEB1, b"back"));
-    let delivered = bed.receive(port::UPLINK, &[came.clone()]);
+    let delivered = bed.receive(port::UPLINK, std::slice::from_ref(&came));
     let told = packets_of(&mut bed, &mut trays);
     let of = |direction| {
         let told = told.iter().filter(move |packet| packet.direction == direction);

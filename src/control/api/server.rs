@@ -76,6 +76,7 @@ pub type Requests = mpsc::Receiver<Request>;
 
 /// What is asked of the control loop, with where the answer goes. One that is dropped tells the client that the switch
 /// is stopping.
+#[derive(Debug)]
 pub enum Request {
     /// How the switch stands.
     Report(Answer<Report>),
