@@ -3,6 +3,7 @@
 //! The packet logic is the crate `weft_pipelines`; here is the machine round it: the fabric document ([`config`]),
 //! what turns it into a running switch ([`control`], [`worker`], [`dpdk`]), and the commands ([`cli`]).
 
+pub mod capture;
 pub mod cases;
 pub mod cli;
 pub mod config;

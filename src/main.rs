@@ -16,6 +16,7 @@ struct Weft {
 #[derive(Debug, Subcommand)]
 enum Command {
     Apply(cli::apply::Args),
+    Capture(cli::capture::Args),
     Check(cli::check::Args),
     Doctor(cli::doctor::Args),
     Explain(cli::explain::Args),
@@ -35,6 +36,7 @@ enum Command {
 fn main() -> ExitCode {
     match Weft::parse().command {
         Command::Apply(args) => cli::apply::run(args),
+        Command::Capture(args) => cli::capture::run(args),
         Command::Check(args) => cli::check::run(args),
         Command::Doctor(args) => cli::doctor::run(args),
         Command::Explain(args) => cli::explain::run(args),

@@ -9,7 +9,6 @@ use crate::overlay::Neighbors;
 use crate::qos::{Meters, Tag};
 use crate::sink::Sink;
 use crate::snapshot::Snapshot;
-use crate::witness::Eyes;
 
 /// All that a way reads and writes beside the packets.
 #[derive(Debug)]
@@ -26,8 +25,6 @@ pub struct Context<'a, F, S> {
     pub egress: &'a mut Egress<F>,
     /// What is known of flows.
     pub sessions: &'a mut Sessions,
-    /// Who looks.
-    pub eyes: &'a mut Eyes<F>,
     /// What is beyond: the ports' queues, other workers.
     pub sink: &'a mut S,
     /// Who we are.

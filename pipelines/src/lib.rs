@@ -43,4 +43,4 @@ pub use sink::{Handed, Sink};
 pub use snapshot::Snapshot;
 pub use verdict::{Reason, Verdict};
 pub use wire::{Mac, Vni};
-pub use witness::{Eyes, Witness};
+pub use witness::{Direction, Eyes, Witness};

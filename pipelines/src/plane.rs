@@ -15,7 +15,7 @@ use crate::snapshot::{PortKind, Snapshot};
 use crate::stages::review::{self, Review};
 use crate::stages::{account, resolve, tell};
 use crate::verdict::Reason;
-use crate::witness::Eyes;
+use crate::witness::Direction;
 use crate::{fabric_to_vm, vm_to_vm, worker_to_vm};
 
 /// One worker's packet logic.
@@ -31,8 +31,6 @@ pub struct Plane<F> {
     pub egress: Egress<F>,
     /// What it knows of flows.
     pub sessions: Sessions,
-    /// Who looks at what it does.
-    pub eyes: Eyes<F>,
     review: Review,
     worker: WorkerId,
     arrived: Batch<F>,
@@ -53,7 +51,6 @@ impl<F: Frame> Plane<F> {
             meters: Meters::default(),
             egress: Egress::new(snapshot),
             sessions,
-            eyes: Eyes::default(),
             review: Review::default(),
             worker,
             arrived: Batch::default(),
@@ -108,6 +105,7 @@ impl<F: Frame> Plane<F> {
         self.arrived.load(receive);
         let packets = self.arrived.len();
         if packets > 0 {
+            sink.eyes().receive(port, &self.arrived, now);
             let (mut context, arrived, leaving) = self.context(snapshot, now, sink);
             match &snapshot.port(port).kind {
                 PortKind::Guest(guest) => vm_to_vm::vm_to_vm(&mut context, port, guest, arrived, leaving),
@@ -115,6 +113,7 @@ impl<F: Frame> Plane<F> {
                 PortKind::Vacant => {
                     account::received(&mut context, port, arrived);
                     for frame in arrived.take() {
+                        context.sink.eyes().lose(port, Direction::In, Reason::PortDown, &frame);
                         account::dropped(&mut context, port, None, Reason::PortDown, frame);
                     }
                 }
@@ -131,6 +130,7 @@ impl<F: Frame> Plane<F> {
         now: Tick,
         sink: &mut S,
     ) {
+        sink.eyes().begin(now);
         let (mut context, arrived, _) = self.context(snapshot, now, sink);
         let mut way = None;
         for handed in handed {
@@ -178,6 +178,7 @@ impl<F: Frame> Plane<F> {
                     for (_, frame) in held {
                         let reason = Reason::NeighborUnresolved;
                         account::lost(context.snapshot, context.counters, uplink, reason, &frame);
+                        context.sink.eyes().lose(uplink, Direction::Out, reason, &frame);
                         context.sink.discard(frame);
                     }
                 }
@@ -196,6 +197,7 @@ impl<F: Frame> Plane<F> {
             let uplink = snapshot.hop(hop).uplink;
             for (_, frame) in self.neighbors.drain(hop) {
                 account::lost(snapshot, &mut self.counters, uplink, Reason::Stopping, &frame);
+                sink.eyes().lose(uplink, Direction::Out, Reason::Stopping, &frame);
                 sink.discard(frame);
             }
         }
@@ -215,10 +217,9 @@ impl<F: Frame> Plane<F> {
         now: Tick,
         sink: &'a mut S,
     ) -> (Context<'a, F, S>, &'a mut Batch<F>, &'a mut Batch<F>) {
-        let Self { counters, neighbors, meters, egress, sessions, eyes, worker, arrived, leaving, .. } = self;
+        let Self { counters, neighbors, meters, egress, sessions, worker, arrived, leaving, .. } = self;
         let worker = *worker;
-        let context =
-            Context { snapshot, counters, neighbors, meters, egress, sessions, eyes, sink, worker, now };
+        let context = Context { snapshot, counters, neighbors, meters, egress, sessions, sink, worker, now };
         (context, arrived, leaving)
     }
 }

@@ -5,6 +5,7 @@ use crate::flow::FlowRecord;
 use crate::ids::{PortId, TenantId, Tick, TunnelId, WorkerId};
 use crate::policy::{Decision, Question};
 use crate::qos::Tag;
+use crate::witness::Eyes;
 
 /// Takes the packets that leave, and has the buffers for new ones.
 pub trait Sink<F> {
@@ -29,6 +30,9 @@ pub trait Sink<F> {
     fn discard(&mut self, frame: F) {
         drop(frame);
     }
+
+    /// Who looks at packets.
+    fn eyes(&mut self) -> &mut Eyes<F>;
 
     /// Is told of a flow.
     fn flow(&mut self, record: &FlowRecord) {

@@ -1,46 +1,158 @@
-//! Who wants to see what the stages make of a burst: `weft explain`, tests.
+//! Who wants to see packets, and what the stages make of them: `weft capture`, `weft explain`, tests.
 
 use core::fmt;
 
-use crate::batch::Batch;
+use arrayvec::ArrayVec;
 
-/// Is shown each burst after each stage. With nobody looking it costs a predicted branch a stage and burst.
-pub trait Witness<F>: Send {
-    /// The stage of that name has gone over `batch`.
-    fn saw(&mut self, stage: &'static str, batch: &Batch<F>);
+use crate::batch::Batch;
+use crate::ids::{PortId, Tick};
+use crate::verdict::Reason;
+
+/// Witnesses that may look at once.
+pub const WITNESSES: usize = 4;
+
+/// Which way a packet goes by a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// The switch receives it.
+    In,
+    /// The switch sends it.
+    Out,
 }
 
-/// Somebody who looks, or nobody.
-pub struct Eyes<F>(Option<Box<dyn Witness<F>>>);
+/// Is shown each burst: as it came in, after each stage, and as it leaves. With nobody looking it costs a predicted branch
+/// a burst, and one a stage.
+///
+/// A frame is known again by where it lies in memory: from one call to the next it grows, shrinks and is rewritten in
+/// place, and its buffer is no other's until it has left or was dropped.
+pub trait Witness<F>: Send {
+    /// A round of the worker begins, or a burst that another worker handed over. What happened before is over.
+    fn begins(&mut self, now: Tick) {
+        let _ = now;
+    }
+
+    /// `port` received `batch`; no stage has gone over it.
+    fn received(&mut self, port: PortId, batch: &Batch<F>, now: Tick) {
+        let _ = (port, batch, now);
+    }
+
+    /// The stage of that name has gone over `batch`.
+    fn saw(&mut self, stage: &'static str, batch: &Batch<F>);
+
+    /// `copy` was made of a packet that goes to several. Its buffer may have been another's before.
+    fn copied(&mut self, copy: &F) {
+        let _ = copy;
+    }
+
+    /// `frame` goes no further, and no stage that shows its burst said so. It was received from `port`, or was on its way
+    /// out by it: it is counted there.
+    fn lost(&mut self, port: PortId, direction: Direction, reason: Reason, frame: &F) {
+        let _ = (port, direction, reason, frame);
+    }
+
+    /// `frames` are about to leave by `port`, as many of the first as it takes.
+    fn leaves(&mut self, port: PortId, frames: &[F]) {
+        let _ = (port, frames);
+    }
+
+    /// So many of the frames that were shown last as leaving have left. The others come again, or are lost.
+    fn left(&mut self, port: PortId, count: usize) {
+        let _ = (port, count);
+    }
+}
+
+/// Those who look, each with the number by which it is sent away again; mostly nobody.
+pub struct Eyes<F>(ArrayVec<(u64, Box<dyn Witness<F>>), WITNESSES>);
 
 impl<F> Default for Eyes<F> {
     fn default() -> Self {
-        Self(None)
+        Self(ArrayVec::new())
     }
 }
 
 impl<F> fmt::Debug for Eyes<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Eyes(open)" } else { "Eyes(closed)" })
+        f.debug_list().entries(self.0.iter().map(|(id, _)| id)).finish()
     }
 }
 
 impl<F> Eyes<F> {
-    /// Shows all from now on to `witness`.
-    pub fn open(&mut self, witness: Box<dyn Witness<F>>) {
-        self.0 = Some(witness);
+    /// Shows all from now on to `witness`, until it is closed by this number.
+    ///
+    /// # Errors
+    ///
+    /// With the witness, when as many look as may.
+    pub fn open(&mut self, id: u64, witness: Box<dyn Witness<F>>) -> Result<(), Box<dyn Witness<F>>> {
+        self.0.try_push((id, witness)).map_err(|full| full.element().1)
     }
 
-    /// Shows nothing any more.
-    pub fn close(&mut self) -> Option<Box<dyn Witness<F>>> {
-        self.0.take()
+    /// Shows nothing any more to the witness of this number.
+    pub fn close(&mut self, id: u64) -> Option<Box<dyn Witness<F>>> {
+        let place = self.0.iter().position(|(of, _)| *of == id)?;
+        Some(self.0.remove(place).1)
+    }
+
+    /// Whether anybody looks.
+    #[inline]
+    pub fn are_open(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// Begins a round, or a burst from another worker.
+    #[inline]
+    pub fn begin(&mut self, now: Tick) {
+        if self.are_open() {
+            self.each(|witness| witness.begins(now));
+        }
+    }
+
+    /// Shows what `port` received.
+    #[inline]
+    pub fn receive(&mut self, port: PortId, batch: &Batch<F>, now: Tick) {
+        if self.are_open() {
+            self.each(|witness| witness.received(port, batch, now));
+        }
     }
 
     /// Shows `batch` after `stage`.
     #[inline]
     pub fn see(&mut self, stage: &'static str, batch: &Batch<F>) {
-        if let Some(witness) = &mut self.0 {
-            witness.saw(stage, batch);
+        if self.are_open() {
+            self.each(|witness| witness.saw(stage, batch));
         }
+    }
+
+    /// Shows a copy.
+    #[inline]
+    pub fn copy(&mut self, copy: &F) {
+        if self.are_open() {
+            self.each(|witness| witness.copied(copy));
+        }
+    }
+
+    /// Shows what is dropped behind the last stage that shows its burst.
+    #[inline]
+    pub fn lose(&mut self, port: PortId, direction: Direction, reason: Reason, frame: &F) {
+        if self.are_open() {
+            self.each(|witness| witness.lost(port, direction, reason, frame));
+        }
+    }
+
+    /// Shows what is about to leave.
+    #[inline(never)]
+    pub fn leave(&mut self, port: PortId, frames: &[F]) {
+        self.each(|witness| witness.leaves(port, frames));
+    }
+
+    /// Says how many of those have left.
+    #[inline(never)]
+    pub fn left(&mut self, port: PortId, count: usize) {
+        self.each(|witness| witness.left(port, count));
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn each(&mut self, mut show: impl FnMut(&mut dyn Witness<F>)) {
+        self.0.iter_mut().for_each(|(_, witness)| show(&mut **witness));
     }
 }

@@ -1,6 +1,7 @@
 //! The commands.
 
 pub mod apply;
+pub mod capture;
 pub mod check;
 pub mod doctor;
 pub mod explain;

@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 use crate::config::{self, Fabric, checked::HostIndex};
 use crate::control::api::{self, Proposal, Request, RequestError, Socket};
 use crate::control::runtime_dir::{Instance, RuntimeDir};
-use crate::control::switch::{Refused, Silent, Switch};
+use crate::control::switch::{Refused, Silent, Switch, WatchError};
 
 /// How often the control thread looks at the ports' links.
 const WATCH: Duration = Duration::from_millis(100);
@@ -172,6 +172,20 @@ async fn answer(switch: &mut Switch, request: Request, instance: &Instance) {
         Request::Sessions(filter, answer) => {
             drop(answer.send(switch.sessions(&filter).await.map_err(broken)));
         }
+        Request::Capture(spec, answer) => {
+            let begun = switch.capture(&spec).await.map_err(|error| match error {
+                WatchError::TooMany => RequestError::TooMany(error.to_string()),
+                WatchError::NoPort { .. } | WatchError::Filter(_) => RequestError::Unknown(error.to_string()),
+                WatchError::Silent(silent) => broken(silent),
+            });
+            // Who does not wait for it any more reads nothing.
+            if let Err(Ok(capture)) = answer.send(begun)
+                && let Err(silent) = switch.unwatch(capture.id).await
+            {
+                warn!("{silent}");
+            }
+        }
+        Request::EndCapture(id, answer) => drop(answer.send(switch.unwatch(id).await.map_err(broken))),
         Request::Rules(tenant, answer) => drop(answer.send(switch.rules(&tenant).await.map_err(broken))),
     }
 }

@@ -2,6 +2,7 @@
 
 mod change;
 mod walk;
+mod watch;
 
 use std::cell::Cell;
 use std::fs::DirBuilder;
@@ -24,6 +25,7 @@ use super::decisions::Told;
 use super::observe::{self, Observation};
 use super::runtime_dir::Instance;
 use super::stats::Stats;
+use crate::capture::InForce;
 use crate::config::checked::{self, Attach, Fabric, HostIndex};
 use crate::config::pci_address;
 use crate::dpdk::{self, Eal, EalOptions, Mbuf, Mempool, Port, PortOptions, VhostUser};
@@ -34,6 +36,7 @@ use crate::worker::{
     Worker, rings,
 };
 pub use change::Refused;
+pub use watch::WatchError;
 
 /// How long a worker may take to answer a letter; it answers between two bursts.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -48,11 +51,11 @@ const FINISH: Duration = Duration::from_secs(1);
 /// A running switch.
 pub struct Switch {
     /// The document in force.
-    fabric: Fabric,
+    fabric: Arc<Fabric>,
     /// Its text.
     text: String,
     host: HostIndex,
-    compiled: Compiled,
+    compiled: Arc<Compiled>,
     poll: Poll,
     cores: Vec<Option<usize>>,
     workers: Vec<Handle>,
@@ -64,6 +67,10 @@ pub struct Switch {
     mempool: Mempool,
     clock: Clock,
     started: Instant,
+    /// The document in force and what was made of it, for who goes on while they change.
+    in_force: tokio::sync::watch::Sender<InForce>,
+    /// Who looks at packets.
+    watching: Vec<u64>,
     /// The number of the last question to the workers.
     asked: Cell<u64>,
     /// Whether a worker did not answer in the midst of a change: nobody knows then what it works by.
@@ -193,12 +200,18 @@ impl Switch {
             checked::Poll::Busy => Poll::Busy,
             checked::Poll::Adaptive => Poll::Adaptive,
         };
+        let (fabric, compiled) = (Arc::new(fabric), Arc::new(compiled));
         let mut switch = Self {
             links: vec![false; ports.len()],
             workers: Vec::with_capacity(cores.len()),
             clock: Clock::new(dpdk::tsc, dpdk::tsc_hz(&eal)),
             started: Instant::now(),
             ports: ports.into_iter().map(Some).collect(),
+            in_force: tokio::sync::watch::Sender::new(InForce {
+                fabric: fabric.clone(),
+                compiled: compiled.clone(),
+            }),
+            watching: Vec::new(),
             fabric,
             text,
             host,

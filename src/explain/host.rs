@@ -11,8 +11,8 @@ use weft_pipelines::stages::forward::Destination;
 use weft_pipelines::stages::identify::Part;
 use weft_pipelines::stages::parse::{Headers, Network};
 use weft_pipelines::{
-    Batch, Burst, Epoch, Frame, Handed, Plane, PortId, Reason, SegmentId, Sink, Snapshot, TestFrame, Tick,
-    TunnelId, Verdict, Witness, WorkerId,
+    Batch, Burst, Epoch, Eyes, Frame, Handed, Plane, PortId, Reason, SegmentId, Sink, Snapshot, TestFrame,
+    Tick, TunnelId, Verdict, Witness, WorkerId,
 };
 
 use crate::config::checked::{Fabric, HostIndex};
@@ -30,6 +30,7 @@ pub struct Switch {
     pub compiled: Compiled,
     snapshot: Arc<Snapshot>,
     plane: Plane<TestFrame>,
+    leaving: Leaving,
     seen: Receiver<Glimpse>,
     /// What policy decided of the session that it has.
     pub opened: Option<Decision>,
@@ -79,8 +80,10 @@ impl Switch {
         let mut plane = Plane::new(WorkerId(0), &snapshot, &Secret::from_seed(0));
         Assumed::default().keep(&mut plane, &snapshot, NOW);
         let (eye, seen) = channel();
-        plane.eyes.open(Box::new(Eye(eye)));
-        Ok(Self { compiled, snapshot: Arc::new(snapshot), plane, seen, opened: None })
+        let mut leaving = Leaving::default();
+        // The first of those who may look.
+        let _ = leaving.eyes.open(0, Box::new(Eye(eye)));
+        Ok(Self { compiled, snapshot: Arc::new(snapshot), plane, leaving, seen, opened: None })
     }
 
     /// What the stages read.
@@ -90,11 +93,10 @@ impl Switch {
 
     /// Takes `frame` from `port` all the way.
     pub fn receive(&mut self, port: PortId, frame: &[u8]) -> Passage {
-        let mut leaving = Leaving::default();
         let before = self.drops();
         let frame = TestFrame::new(frame);
-        self.plane.from_port(&self.snapshot, port, NOW, &mut leaving, |burst| burst.push(frame));
-        self.plane.flush(&self.snapshot, NOW, &mut leaving);
+        self.plane.from_port(&self.snapshot, port, NOW, &mut self.leaving, |burst| burst.push(frame));
+        self.plane.flush(&self.snapshot, NOW, &mut self.leaving);
         let glimpses: Vec<Glimpse> = self.seen.try_iter().collect();
         for glimpse in &glimpses {
             if let Outcome::Opened(decision) = glimpse.outcome
@@ -105,7 +107,7 @@ impl Switch {
         }
         let drops = Reason::ALL.iter().zip(before).zip(self.drops());
         let dropped = drops.filter(|((_, before), after)| after > before).map(|((reason, _), _)| *reason);
-        Passage { glimpses, sent: leaving.0, dropped: dropped.collect() }
+        Passage { glimpses, sent: std::mem::take(&mut self.leaving.sent), dropped: dropped.collect() }
     }
 
     /// By reason: what was dropped at all ports.
@@ -152,15 +154,22 @@ impl<F: Frame> Witness<F> for Eye {
 
 /// Keeps what leaves.
 #[derive(Debug, Default)]
-struct Leaving(Vec<(PortId, Vec<u8>)>);
+struct Leaving {
+    sent: Vec<(PortId, Vec<u8>)>,
+    eyes: Eyes<TestFrame>,
+}
 
 impl Sink<TestFrame> for Leaving {
     fn send(&mut self, port: PortId, burst: &mut Burst<TestFrame>) {
-        self.0.extend(burst.drain(..).map(|frame| (port, frame.data().to_vec())));
+        self.sent.extend(burst.drain(..).map(|frame| (port, frame.data().to_vec())));
     }
 
     fn hand_over(&mut self, worker: WorkerId, _: Handed<TestFrame>) {
         debug_assert!(false, "there is one worker, and no {worker:?}");
+    }
+
+    fn eyes(&mut self) -> &mut Eyes<TestFrame> {
+        &mut self.eyes
     }
 
     fn allocate(&mut self) -> Option<TestFrame> {

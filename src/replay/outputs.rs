@@ -7,7 +7,7 @@ use pcap_file::pcap::{PcapHeader, PcapPacket, PcapWriter};
 use pcap_file::{DataLink, Endianness, PcapError, TsResolution};
 use thiserror::Error;
 use weft_pipelines::sink::Decided;
-use weft_pipelines::{Burst, Frame, Handed, PortId, Sink, TestFrame, Tick, WorkerId};
+use weft_pipelines::{Burst, Eyes, Frame, Handed, PortId, Sink, TestFrame, Tick, WorkerId};
 
 use super::decisions::Decisions;
 use super::recording::{LATEST, MAX_PACKET};
@@ -37,6 +37,7 @@ pub(super) struct Outputs<W: Write> {
     pub(super) now: Tick,
     /// What policy decided, if that is wanted.
     pub(super) decisions: Option<Decisions>,
+    eyes: Eyes<TestFrame>,
     /// By port.
     pcaps: Vec<(String, PcapWriter<W>)>,
     /// The first that went wrong.
@@ -58,7 +59,7 @@ impl<W: Write> Outputs<W> {
                 Err(source) => return Err(OutputError { port, source }),
             }
         }
-        Ok(Self { now: Tick(0), decisions: None, pcaps, failed: None })
+        Ok(Self { now: Tick(0), decisions: None, eyes: Eyes::default(), pcaps, failed: None })
     }
 
     /// What went wrong since the last time, if anything.
@@ -118,6 +119,10 @@ impl<W: Write> Sink<TestFrame> for Outputs<W> {
 
     fn allocate(&mut self) -> Option<TestFrame> {
         Some(TestFrame::new(&[]))
+    }
+
+    fn eyes(&mut self) -> &mut Eyes<TestFrame> {
+        &mut self.eyes
     }
 
     fn decided(&mut self, decided: &Decided, _: bool) {

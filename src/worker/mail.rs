@@ -7,7 +7,7 @@ use crossbeam::queue::ArrayQueue;
 use weft_pipelines::counters::{RuleCounters, Sizes, Traffic};
 use weft_pipelines::flow::State;
 use weft_pipelines::overlay::neighbor;
-use weft_pipelines::{Counters, Mac, PortId, Snapshot, Tick, Vni};
+use weft_pipelines::{Counters, Mac, PortId, Snapshot, Tick, Vni, Witness};
 
 use super::port::{Receive, Transmit};
 use crate::shm::WorkerStats;
@@ -27,6 +27,10 @@ pub enum Mail<F> {
     Rules(Box<RulePage>),
     /// Write down sessions.
     Sessions(Box<SessionPage>),
+    /// Show packets to this witness from now on. Its number is the letter's alone.
+    Watch(u64, Box<dyn Witness<F>>),
+    /// Show nothing any more to the witness of this number.
+    Unwatch(u64),
     /// Receive no more from ports; only finish what other workers hand over.
     Finish,
     /// Drop, by name, what still waits, and end.
@@ -39,6 +43,10 @@ pub enum Reply<F> {
     Prepared(Box<Preparation<F>>),
     /// The configuration that it worked by before, and what it has no more use for.
     Retired(Arc<Snapshot>, Vec<Retired<F>>),
+    /// The witness of this number sees packets from now on.
+    Watching(u64),
+    /// The witness of this number, which sees nothing any more: it was sent away, or as many looked as may.
+    Unwatched(u64, Option<Box<dyn Witness<F>>>),
     /// How it stands.
     Standing(Box<Standing>),
     /// What rules have decided.

@@ -103,6 +103,7 @@ impl<F: Frame> Round<F> {
         let Worker { snapshot, inputs, incoming, outputs, clock, .. } = worker;
         let start = clock.cycles();
         let now = clock.tick(start);
+        outputs.eyes.begin(now);
         let (mut received, mut taken) = (0, 0);
         for ring in incoming {
             // No more than a burst, so that a busy neighbour leaves room for this worker's own ports.
@@ -185,6 +186,16 @@ impl<F: Frame> Round<F> {
                     let now = clock.tick(clock.cycles());
                     sessions::write(&mut self.plane.sessions, snapshot, now, &mut page);
                     mailbox.answer(Reply::Sessions(page));
+                }
+                Mail::Watch(id, witness) => {
+                    self.worker.mailbox.answer(match self.worker.outputs.eyes.open(id, witness) {
+                        Ok(()) => Reply::Watching(id),
+                        Err(witness) => Reply::Unwatched(id, Some(witness)),
+                    });
+                }
+                Mail::Unwatch(id) => {
+                    let witness = self.worker.outputs.eyes.close(id);
+                    self.worker.mailbox.answer(Reply::Unwatched(id, witness));
                 }
                 Mail::Finish => self.receiving = false,
                 Mail::End => return false,

@@ -9,7 +9,9 @@ use weft_pipelines::flow::FlowRecord;
 use weft_pipelines::sink::Decided;
 use weft_pipelines::snapshot::{self, PortKind};
 use weft_pipelines::stages::account;
-use weft_pipelines::{BURST, Burst, Counters, Frame, Handed, PortId, Reason, Sink, Snapshot, Tick, WorkerId};
+use weft_pipelines::{
+    BURST, Burst, Counters, Direction, Eyes, Frame, Handed, PortId, Reason, Sink, Snapshot, Tick, WorkerId,
+};
 
 use super::export::Export;
 use super::log::Log;
@@ -58,6 +60,8 @@ pub struct Outputs<F> {
     pub handed_over: u64,
     /// What policy decided.
     pub log: Log,
+    /// Who looks at packets.
+    pub eyes: Eyes<F>,
     /// What others may read of it.
     pub export: Option<Export>,
 }
@@ -85,6 +89,7 @@ impl<F: Frame> Outputs<F> {
             trash: Burst::new(),
             handed_over: 0,
             log: Log::default(),
+            eyes: Eyes::default(),
             export: None,
         }
     }
@@ -154,6 +159,7 @@ impl<F: Frame> Outputs<F> {
         };
         // The port may be another worker's; what is counted here of it is this worker's own.
         account::lost(&self.snapshot, &mut self.counters, port, reason, &frame);
+        self.eyes.lose(port, Direction::Out, reason, &frame);
         self.discard(frame);
     }
 
@@ -197,6 +203,10 @@ impl<F: Frame> Sink<F> for Outputs<F> {
         if ring.pending.is_full() {
             self.flush_ring(worker.index());
         }
+    }
+
+    fn eyes(&mut self) -> &mut Eyes<F> {
+        &mut self.eyes
     }
 
     fn flow(&mut self, record: &FlowRecord) {

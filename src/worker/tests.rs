@@ -1,6 +1,7 @@
 //! Two workers on two threads, with queues in memory instead of devices.
 
 mod change;
+mod watch;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};

@@ -18,6 +18,7 @@ use crate::snapshot::{PortKind, Snapshot};
 use crate::stages::account;
 use crate::verdict::Reason;
 use crate::wire::tos;
+use crate::witness::Direction;
 
 /// Packets that leave a shaper in one go: about as many as a round of a worker brings.
 const RELEASED: usize = 256;
@@ -368,6 +369,7 @@ fn count<F>(shaped: &mut Shaped, left: &Left<F>) {
 
 fn lose<F: Frame, S: Sink<F>>(exit: &mut Exit<'_, S>, port: PortId, reason: Reason, frame: F) {
     account::lost(exit.snapshot, exit.counters, port, reason, &frame);
+    exit.sink.eyes().lose(port, Direction::Out, reason, &frame);
     exit.sink.discard(frame);
 }
 

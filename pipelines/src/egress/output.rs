@@ -110,7 +110,14 @@ impl<F: Frame> Output<F> {
             return None;
         }
         let all = traffic(&self.burst);
+        let seen = sink.eyes().are_open();
+        if seen {
+            sink.eyes().leave(port, &self.burst);
+        }
         sink.send(port, &mut self.burst);
+        if seen {
+            sink.eyes().left(port, all.packets as usize - self.burst.len());
+        }
         let left = if self.burst.is_empty() { Traffic::default() } else { traffic(&self.burst) };
         Some(Traffic { packets: all.packets - left.packets, bytes: all.bytes - left.bytes })
     }

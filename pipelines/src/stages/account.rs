@@ -12,6 +12,7 @@ use crate::verdict::Reason;
 use crate::wire::ethernet::EtherType;
 use crate::wire::ipv4::protocol;
 use crate::wire::{Ethernet, Ipv4, Udp, Vxlan};
+use crate::witness::Direction;
 
 /// Counts the packets that `port` received.
 pub fn received<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, port: PortId, batch: &Batch<F>) {
@@ -93,6 +94,7 @@ pub fn dropped<F: Frame, S: Sink<F>>(
 pub fn astray<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, port: PortId, reason: Reason, frame: F) {
     // A port that is not there yet has no counter yet; there is always one.
     let port = if port.index() < context.counters.ports.len() { port } else { PortId(0) };
+    context.sink.eyes().lose(port, Direction::Out, reason, &frame);
     dropped(context, port, None, reason, frame);
 }
 

@@ -13,6 +13,7 @@ use crate::wire::arp::{self, Operation};
 use crate::wire::ethernet::{self, EtherType};
 use crate::wire::icmp::{self, kind};
 use crate::wire::{Arp, Ethernet, Icmp, Ipv4, Mac, ipv4};
+use crate::witness::Direction;
 
 /// Time to live of a reply (RFC 1700).
 const TTL: u8 = 64;
@@ -40,7 +41,10 @@ pub fn answer<F: Frame, S: Sink<F>>(
             context.counters.consumed += 1;
             context.sink.discard(frame);
         }
-        Err(reason) => account::dropped(context, port, None, reason, frame),
+        Err(reason) => {
+            context.sink.eyes().lose(port, Direction::In, reason, &frame);
+            account::dropped(context, port, None, reason, frame);
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use crate::ids::{PortId, SegmentId};
 use crate::sink::Sink;
 use crate::stages::account;
 use crate::verdict::Reason;
+use crate::witness::Direction;
 
 /// Calls `send` for each of `targets` with a copy of `frame`, or with `frame`; it came from `from` and is in `segment`.
 pub fn replicate<F: Frame, S: Sink<F>, T: Copy>(
@@ -17,12 +18,16 @@ pub fn replicate<F: Frame, S: Sink<F>, T: Copy>(
 ) {
     let tenant = account::tenant_of(context, segment);
     let Some(mut target) = targets.next() else {
+        context.sink.eyes().lose(from, Direction::In, Reason::NoDestination, &frame);
         return account::dropped(context, from, tenant, Reason::NoDestination, frame);
     };
     for next in targets {
         context.counters.replicated += 1;
         match frame.duplicate() {
-            Some(copy) => send(context, target, copy),
+            Some(copy) => {
+                context.sink.eyes().copy(&copy);
+                send(context, target, copy);
+            }
             None => account::not_copied(context, from, tenant),
         }
         target = next;

@@ -11,6 +11,7 @@ use crate::verdict::Reason;
 use crate::wire::Mac;
 use crate::wire::arp::{self, Operation};
 use crate::wire::ethernet::{self, EtherType};
+use crate::witness::Direction;
 
 /// The way that a tunnel's packets take, once it is known: for a burst at most.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +75,7 @@ fn hold<F: Frame, S: Sink<F>>(
     let (held, question) = context.neighbors.hold(hop, (tag, frame), context.now);
     if let Err((_, frame)) = held {
         account::lost(context.snapshot, context.counters, uplink, Reason::NeighborQueueFull, &frame);
+        context.sink.eyes().lose(uplink, Direction::Out, Reason::NeighborQueueFull, &frame);
         context.sink.discard(frame);
     }
     if let Some(question) = question {

@@ -9,6 +9,7 @@ use crate::flow::{End, Event, FlowRecord};
 use crate::frame::{Frame, TestFrame};
 use crate::ids::{PortId, WorkerId};
 use crate::sink::{Handed, Sink};
+use crate::witness::Eyes;
 
 /// A pool of buffers. It knows how many are in use, so that a lost one is noticed.
 #[derive(Clone, Debug, Default)]
@@ -111,6 +112,8 @@ pub struct TestSink {
     pub room: Vec<(PortId, usize)>,
     /// Ports at whose other end is nobody.
     pub unplugged: Vec<PortId>,
+    /// Who looks.
+    pub eyes: Eyes<PoolFrame>,
     /// What was told of flows.
     pub flows: Vec<FlowRecord>,
     /// What those had counted that are over.
@@ -127,6 +130,7 @@ impl TestSink {
             discarded: 0,
             room: Vec::new(),
             unplugged: Vec::new(),
+            eyes: Eyes::default(),
             flows: Vec::new(),
             ended: Traffic::default(),
             pool: pool.clone(),
@@ -142,6 +146,10 @@ impl Sink<PoolFrame> for TestSink {
             *room -= taken;
         }
         self.sent.extend(burst.drain(..taken).map(|frame| (port, frame)));
+    }
+
+    fn eyes(&mut self) -> &mut Eyes<PoolFrame> {
+        &mut self.eyes
     }
 
     fn flow(&mut self, record: &FlowRecord) {

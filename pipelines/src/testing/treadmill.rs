@@ -11,6 +11,7 @@ use crate::ids::{PortId, Tick, WorkerId};
 use crate::plane::Plane;
 use crate::sink::{Handed, Sink};
 use crate::snapshot::Snapshot;
+use crate::witness::{Eyes, Witness};
 
 /// Bytes of a buffer: as many as DPDK's default data room.
 const BUFFER: usize = 2048;
@@ -140,6 +141,7 @@ struct Belts {
     /// Ports that take nothing.
     stuck: Vec<PortId>,
     told: Option<Told>,
+    eyes: Eyes<FixedFrame>,
 }
 
 /// Who is told of flows.
@@ -167,6 +169,10 @@ impl Sink<FixedFrame> for Belts {
             belt.sent += 1;
             belt.put_back(frame);
         }
+    }
+
+    fn eyes(&mut self) -> &mut Eyes<FixedFrame> {
+        &mut self.eyes
     }
 
     fn flow(&mut self, record: &FlowRecord) {
@@ -203,6 +209,15 @@ pub struct Treadmill {
 }
 
 impl Treadmill {
+    /// Shows packets to `witness` from now on.
+    ///
+    /// # Panics
+    ///
+    /// When as many look as may.
+    pub fn watch(&mut self, witness: Box<dyn Witness<FixedFrame>>) {
+        assert!(self.belts.eyes.open(0, witness).is_ok(), "as many look as may");
+    }
+
     /// Host `index` of the default lab, whose `port` receives `packets`.
     pub fn new<P: AsRef<[u8]>>(index: usize, port: PortId, packets: &[P]) -> Self {
         let mut treadmill = Self::of(&Lab::default(), index);

@@ -14,6 +14,7 @@ use tonic::{Code, Status};
 
 use super::convert::Malformed;
 use super::v1;
+use crate::capture::{Chunk, Spec};
 use crate::report::{Applied, Document, Plan, Report, RuleReport, SessionFilter, Sessions};
 
 /// How long a client waits for one thing.
@@ -147,6 +148,30 @@ impl Client {
         Ok(response.rules.into_iter().map(RuleReport::from).collect())
     }
 
+    /// Begins a capture.
+    ///
+    /// # Errors
+    ///
+    /// When the switch does not answer in time, when there is no such port, when the filter is wrong, and when as many look
+    /// as may.
+    pub async fn capture(&mut self, spec: Spec) -> Result<Captures, ClientError> {
+        let request = v1::CaptureRequest::from(spec);
+        let answer = within(&self.path, self.patience, self.switch.capture(request)).await?;
+        let parts = answer.map_err(|status| self.refused(status))?.into_inner();
+        Ok(Captures { parts, path: self.path.clone() })
+    }
+
+    /// Ends the capture of this number: what is left of it still comes.
+    ///
+    /// # Errors
+    ///
+    /// When the switch does not answer in time, or refuses.
+    pub async fn end_capture(&mut self, id: u64) -> Result<(), ClientError> {
+        let request = v1::EndCaptureRequest { id };
+        let answer = within(&self.path, self.patience, self.switch.end_capture(request)).await?;
+        answer.map(drop).map_err(|status| self.refused(status))
+    }
+
     /// How long it waits for what takes a switch longer.
     fn long(&self) -> Duration {
         self.patience.max(LONG_PATIENCE)
@@ -158,8 +183,32 @@ impl Client {
             Code::InvalidArgument => ClientError::Wrong { path, message },
             Code::FailedPrecondition => ClientError::Declined { path, message },
             Code::Unimplemented => ClientError::Unknown { path },
+            Code::NotFound | Code::ResourceExhausted => ClientError::Impossible { message },
             _ => ClientError::Answer { path, message },
         }
+    }
+}
+
+/// A capture that goes on: the client's end. To drop it ends the capture.
+#[derive(Debug)]
+pub struct Captures {
+    parts: tonic::Streaming<v1::CaptureResponse>,
+    path: PathBuf,
+}
+
+impl Captures {
+    /// The next part; `None` when there are no more.
+    ///
+    /// # Errors
+    ///
+    /// When the switch goes away in the midst of it.
+    pub async fn next(&mut self) -> Result<Option<Chunk>, ClientError> {
+        let part = self.parts.message().await;
+        let lost = |status: Status| {
+            let (path, message) = (self.path.clone(), status.message().to_owned());
+            ClientError::Answer { path, message }
+        };
+        Ok(part.map_err(lost)?.map(Chunk::from))
     }
 }
 
@@ -248,6 +297,12 @@ pub enum ClientError {
         /// The socket's path.
         path: PathBuf,
         /// Why not.
+        message: String,
+    },
+    /// What is asked for is not there, or there is as much of it as may be.
+    #[error("{message}")]
+    Impossible {
+        /// What the switch said.
         message: String,
     },
     /// The switch is of a version that does not know the question.

@@ -164,6 +164,7 @@ macro_rules! same_variants {
     };
 }
 
+mod capture;
 mod change;
 
 impl From<QosReport> for v1::Qos {

@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio_stream::wrappers::UnixListenerStream;
+use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tonic::{Response, Status};
 
 use super::Socket;
+use super::captures::{self, PARTS};
 use super::v1;
+use crate::capture::{Capture, Spec};
 use crate::config::{self, Fabric};
 use crate::report::{Applied, Document, Plan, Report, RuleReport, SessionFilter, Sessions};
 
@@ -88,6 +90,10 @@ pub enum Request {
     Sessions(Box<SessionFilter>, Answer<Sessions>),
     /// The rules of a tenant; of all where it is empty.
     Rules(String, Answer<Vec<RuleReport>>),
+    /// To begin a capture.
+    Capture(Box<Spec>, Answer<Capture>),
+    /// To end one.
+    EndCapture(u64, Answer<()>),
 }
 
 /// Where the control loop sends an answer, or why there is none.
@@ -113,7 +119,7 @@ pub struct Handle {
 }
 
 impl Handle {
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         patience: Duration,
         request: impl FnOnce(Answer<T>) -> Request,
@@ -125,6 +131,13 @@ impl Handle {
         };
         let patience = self.patience.unwrap_or(patience);
         tokio::time::timeout(patience, ask).await.map_err(|_| RequestError::Late(patience))?
+    }
+}
+
+impl Handle {
+    /// Comes when the control loop takes no more requests.
+    pub(super) async fn stops(&self) {
+        self.requests.closed().await;
     }
 }
 
@@ -159,6 +172,12 @@ pub enum RequestError {
     /// The switch does not take the document.
     #[error("{0}")]
     Refused(String),
+    /// What is asked for is not there, or not written as it should be.
+    #[error("{0}")]
+    Unknown(String),
+    /// There is as much of that as there may be.
+    #[error("{0}")]
+    TooMany(String),
 }
 
 impl From<RequestError> for Status {
@@ -174,6 +193,8 @@ impl From<RequestError> for Status {
             RequestError::Late(_) => Self::deadline_exceeded(message),
             RequestError::Wrong(_) => Self::invalid_argument(message),
             RequestError::Refused(_) => Self::failed_precondition(message),
+            RequestError::Unknown(_) => Self::not_found(message),
+            RequestError::TooMany(_) => Self::resource_exhausted(message),
         }
     }
 }
@@ -231,6 +252,23 @@ impl v1::switch_server::Switch for Service {
         let rules = self.handle.ask(CHANGE_TIME, |answer| Request::Rules(tenant, answer)).await?;
         Ok(Response::new(v1::RulesResponse { rules: rules.into_iter().map(Into::into).collect() }))
     }
+
+    type CaptureStream = ReceiverStream<Result<v1::CaptureResponse, Status>>;
+
+    async fn capture(&self, request: Asked<v1::CaptureRequest>) -> Answered<Self::CaptureStream> {
+        let spec = Spec::from(request.into_inner());
+        let asked = Box::new(spec.clone());
+        let capture = self.handle.ask(REPORT_TIME, |answer| Request::Capture(asked, answer)).await?;
+        let (parts, client) = mpsc::channel(PARTS);
+        tokio::spawn(captures::bring(capture, spec, self.handle.clone(), parts));
+        Ok(Response::new(ReceiverStream::new(client)))
+    }
+
+    async fn end_capture(&self, request: Asked<v1::EndCaptureRequest>) -> Answered<v1::EndCaptureResponse> {
+        let id = request.into_inner().id;
+        self.handle.ask(REPORT_TIME, |answer| Request::EndCapture(id, answer)).await?;
+        Ok(Response::new(v1::EndCaptureResponse {}))
+    }
 }
 
 type Asked<T> = tonic::Request<T>;
@@ -265,6 +303,10 @@ mod tests {
                     assert_eq!(tenant, "blue");
                     drop(answer.send(Ok(samples::rules())));
                 }
+                Request::Capture(_, answer) => {
+                    drop(answer.send(Err(RequestError::Unknown("no port".into()))));
+                }
+                Request::EndCapture(_, answer) => drop(answer.send(Ok(()))),
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
@@ -9,6 +10,7 @@ use tracing::{error, info, warn};
 use weft_pipelines::{Epoch, PortId};
 
 use super::{Buffers, Port, Silent, StartError, Switch, TooLittle, dpdk, open, take_queues};
+use crate::capture::InForce;
 use crate::config::checked::{Attach, Fabric, HostIndex};
 use crate::control::compile::{self, Compiled, PortPlan, Previous};
 use crate::control::diff;
@@ -183,7 +185,9 @@ impl Switch {
         } else if let Some(stats) = &mut self.stats {
             stats.in_force(&fabric, &next);
         }
-        (self.fabric, self.text, self.host, self.compiled) = (fabric, text, host, next);
+        (self.fabric, self.compiled) = (Arc::new(fabric), Arc::new(next));
+        (self.text, self.host) = (text, host);
+        self.in_force.send_replace(InForce { fabric: self.fabric.clone(), compiled: self.compiled.clone() });
         Ok(Applied { host: name, epoch, changes, times })
     }
 

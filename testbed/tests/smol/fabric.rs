@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ pub struct Place(pub &'static str, pub usize, pub u8);
 pub struct Fabric {
     pub guests: SmolGuests,
     pub hosts: Vec<Host>,
+    /// What they were started with.
+    pub document: PathBuf,
     wiring: Wiring,
     places: Vec<(String, usize)>,
 }
@@ -41,7 +44,7 @@ impl Fabric {
         let spec = SmolSpec { guests: places.iter().map(|place| guest(place, places, &hosts)).collect() };
         let guests = SmolGuests::start(&dir, "guests", spec)?;
         let places = places.iter().map(|place| (place.0.to_owned(), place.1)).collect();
-        let fabric = Self { guests, hosts, wiring, places };
+        let fabric = Self { guests, hosts, document, wiring, places };
         fabric.wait_up()?;
         Ok(fabric)
     }

@@ -2,6 +2,7 @@
 //!
 //! Every fabric ends with the ledgers of its hosts, to the packet.
 
+mod capture;
 mod commands;
 mod fabric;
 mod isolation;
@@ -26,6 +27,9 @@ fn main() {
         trial("tenants with equal addresses are worlds apart", isolation::equal_addresses),
         trial("guests killed in mid-transfer come back", restarts::guests_killed),
         trial("guests find a switch that was killed and restarted", restarts::switch_killed),
+        trial("a capture has what guests sent and were sent", capture::into_a_file),
+        trial("a capture says why packets were dropped, and by which rule", capture::drops),
+        trial("captures end with their readers and with the switch", capture::ends),
         trial("weft top shows it all in a terminal, and gives that back", top::in_a_terminal),
         trial("the most guests that a process takes reach each other", reach::many),
     ];
