@@ -343,7 +343,8 @@ impl Counters {
         (self.in_flows, self.of_no_flow) = (other.in_flows, other.of_no_flow);
     }
 
-    /// Adds what another worker counted, as far as there is room.
+    /// Adds what another worker counted, as far as there is room; but what is counted by pair of groups, see
+    /// [`Service::merge`].
     pub fn merge(&mut self, other: &Self) {
         fn add<T: for<'a> AddAssign<&'a T>>(mine: &mut [T], others: &[T]) {
             mine.iter_mut().zip(others).for_each(|(mine, others)| *mine += others);
@@ -352,7 +353,6 @@ impl Counters {
         add(&mut self.tenants, &other.tenants);
         add(&mut self.tunnels, &other.tunnels);
         self.rules.iter_mut().zip(&other.rules).for_each(|(mine, others)| *mine += *others);
-        self.service.merge(&other.service);
         self.replicated += other.replicated;
         self.originated += other.originated;
         self.consumed += other.consumed;

@@ -185,6 +185,17 @@ async fn answer(switch: &mut Switch, request: Request, instance: &Instance) {
                 warn!("{silent}");
             }
         }
+        Request::Profile(answer) => {
+            let begun = switch.profile().await.map_err(|error| match error {
+                WatchError::TooMany => RequestError::TooMany(error.to_string()),
+                error => RequestError::Broken(error.to_string()),
+            });
+            if let Err(Ok((id, _))) = answer.send(begun)
+                && let Err(silent) = switch.unwatch(id).await
+            {
+                warn!("{silent}");
+            }
+        }
         Request::EndCapture(id, answer) => drop(answer.send(switch.unwatch(id).await.map_err(broken))),
         Request::Rules(tenant, answer) => drop(answer.send(switch.rules(&tenant).await.map_err(broken))),
     }

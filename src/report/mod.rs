@@ -252,6 +252,22 @@ impl WorkerReport {
     }
 }
 
+/// What a stage of the packet's way cost a worker while that was counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageReport {
+    /// The worker.
+    pub worker: u32,
+    /// The stage; `receive` and `send` are the ports', `deliver` is what is between the stages and the ports, `rest` all else:
+    /// timers, counters, records, rounds without a packet.
+    pub stage: String,
+    /// Bursts that it went over.
+    pub bursts: u64,
+    /// Packets in these bursts.
+    pub packets: u64,
+    /// TSC cycles.
+    pub cycles: u64,
+}
+
 /// How a worker waits for packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -9,6 +9,9 @@
 use super::seqlock;
 use super::word::{Load, Store};
 
+/// Words of a cache line.
+const LINE: usize = 8;
+
 /// A ring in memory.
 #[derive(Debug)]
 pub struct Ring<'a, W> {
@@ -58,6 +61,8 @@ impl<W: Store> Ring<'_, W> {
     pub fn write(&self, number: u64, record: &[u64]) {
         seqlock::write(self.slot(number), whole(number), record);
         self.written.publish(number + 1);
+        // The ring is larger than a cache: the next slot comes near until there is something to write.
+        self.slot(number + 1).iter().step_by(LINE).for_each(weft_intrinsics::prefetch);
     }
 }
 

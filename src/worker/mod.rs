@@ -10,6 +10,7 @@ mod mail;
 mod outputs;
 mod pace;
 mod port;
+mod profile;
 mod sessions;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub use mail::{
 pub use outputs::{Incoming, Outgoing, Outputs, RING, rings};
 pub use pace::{Pace, Poll};
 pub use port::{Pool, Receive, Transmit};
+pub use profile::{Profile, Spent, Sums};
 
 /// What a weight of one is multiplied with, to be divided.
 const UNIT: u64 = 1 << 20;

@@ -101,8 +101,8 @@ pub fn check_policy<F: Frame, S: Sink<F>>(
                 if passed == Passed::Due {
                     // What is noted of it comes near meanwhile.
                     match headers.network {
-                        Network::Ipv6 => context.sessions.v6.prefetch_all_notes(slot),
-                        _ => context.sessions.v4.prefetch_all_notes(slot),
+                        Network::Ipv6 => context.sessions.v6.prefetch_all(slot),
+                        _ => context.sessions.v4.prefetch_all(slot),
                     }
                     due |= 1 << i;
                 }

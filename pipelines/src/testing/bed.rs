@@ -10,6 +10,7 @@ use crate::flow::{Secret, Sessions, Slot};
 use crate::frame::{Frame, TestFrame};
 use crate::ids::{PortId, Tick, WorkerId};
 use crate::plane::Plane;
+use crate::service::Service;
 use crate::sink::Handed;
 use crate::snapshot::Snapshot;
 use crate::verdict::Reason;
@@ -135,6 +136,13 @@ impl Bed {
     pub fn counters(&self) -> Counters {
         let mut all = Counters::new(self.snapshot.sizes());
         self.planes.iter().for_each(|plane| all.merge(&plane.counters));
+        all
+    }
+
+    /// What all workers counted by pair of groups.
+    pub fn service(&self) -> Service {
+        let mut all = Service::new(self.snapshot.sizes().pairs);
+        self.planes.iter().for_each(|plane| all.merge(&plane.counters.service));
         all
     }
 

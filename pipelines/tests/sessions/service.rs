@@ -14,12 +14,12 @@ fn row(bed: &Bed, client: u8, server: u8) -> Row {
 }
 
 fn outcomes(bed: &Bed, row: Row) -> Outcomes {
-    *bed.counters().service.outcomes(row.index()).expect("a row")
+    *bed.service().outcomes(row.index()).expect("a row")
 }
 
 /// Samples, and the milliseconds of all together.
 fn times(bed: &Bed, row: Row, time: Time) -> (u64, u64) {
-    let head = bed.counters().service.times().head(Service::place(row.index(), time));
+    let head = bed.service().times().head(Service::place(row.index(), time));
     (head.samples, (head.sum + 500_000) / 1_000_000)
 }
 

@@ -13,7 +13,7 @@ use comfy_table::{Cell, CellAlignment, Table};
 use crate::report::text::{bytes, time};
 use crate::report::{
     DropReport, EndpointReport, EndpointState, NeighborState, PollMode, PortKind, PortReport, RuleReport,
-    SessionReport, Sessions, TenantReport, Totals, TunnelReport, WorkerReport,
+    SessionReport, Sessions, StageReport, TenantReport, Totals, TunnelReport, WorkerReport,
 };
 
 pub(in crate::cli) use flows::{flow_line, flows};
@@ -178,6 +178,33 @@ pub(in crate::cli) fn drops(drops: &[DropReport]) -> String {
         ]);
     }
     table.or("no packet was dropped")
+}
+
+pub(super) fn stages(stages: &[StageReport]) -> String {
+    let columns = [
+        right("WORKER"),
+        left("STAGE"),
+        right("BURSTS"),
+        right("PACKETS"),
+        right("PACKETS/BURST"),
+        right("CYCLES/PACKET"),
+        right("SHARE"),
+    ];
+    let mut table = Columns::new(columns);
+    for of in stages {
+        let all: u64 = stages.iter().filter(|other| other.worker == of.worker).map(|of| of.cycles).sum();
+        let by = |whole: u64, parts: u64| (parts > 0).then(|| format!("{:.1}", whole as f64 / parts as f64));
+        table.row([
+            of.worker.to_string(),
+            of.stage.clone(),
+            of.bursts.to_string(),
+            of.packets.to_string(),
+            or_dash(by(of.packets, of.bursts)),
+            or_dash(by(of.cycles, of.packets)),
+            share(of.cycles, all),
+        ]);
+    }
+    table.or("nothing was counted")
 }
 
 pub(super) fn workers(workers: &[WorkerReport]) -> String {
@@ -392,6 +419,22 @@ fn share(part: u64, whole: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stages_have_their_cost_by_packet_and_their_share() {
+        let of = |stage: &str, packets, cycles| StageReport {
+            stage: stage.into(),
+            bursts: packets / 32,
+            packets,
+            cycles,
+            ..StageReport::default()
+        };
+        let text = stages(&[of("parse", 6400, 96_000), of("send", 6400, 192_000), of("rest", 0, 96_000)]);
+        let cells = |n: usize| text.lines().nth(n).unwrap().split_whitespace().collect::<Vec<_>>();
+        assert_eq!(cells(1), ["0", "parse", "200", "6400", "32.0", "15.0", "25.0%"]);
+        assert_eq!(cells(2), ["0", "send", "200", "6400", "32.0", "30.0", "50.0%"]);
+        assert_eq!(cells(3), ["0", "rest", "0", "0", "-", "-", "25.0%"]);
+    }
 
     #[test]
     fn sessions_are_shown_with_what_is_left_out() {

@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 use super::convert::Malformed;
 use super::v1;
 use crate::capture::{Chunk, Spec};
-use crate::report::{Applied, Document, Plan, Report, RuleReport, SessionFilter, Sessions};
+use crate::report::{Applied, Document, Plan, Report, RuleReport, SessionFilter, Sessions, StageReport};
 
 /// How long a client waits for one thing.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -146,6 +146,19 @@ impl Client {
         let answer = within(&self.path, self.long(), self.switch.rules(request)).await?;
         let response = answer.map_err(|status| self.refused(status))?.into_inner();
         Ok(response.rules.into_iter().map(RuleReport::from).collect())
+    }
+
+    /// What the stages cost, counted for `time`: 10 ms at least, a minute at most.
+    ///
+    /// # Errors
+    ///
+    /// When the switch does not answer in time, and when as many look as may.
+    pub async fn stages(&mut self, time: Duration) -> Result<Vec<StageReport>, ClientError> {
+        let duration_ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let request = v1::StagesRequest { duration_ns };
+        let answer = within(&self.path, time + self.patience, self.switch.stages(request)).await?;
+        let response = answer.map_err(|status| self.refused(status))?.into_inner();
+        Ok(response.stages.into_iter().map(StageReport::from).collect())
     }
 
     /// Begins a capture.

@@ -8,7 +8,8 @@ use thiserror::Error;
 use super::v1;
 use crate::report::{
     ClassReport, DropReport, EndpointReport, EndpointState, MeterReport, NeighborState, PollMode, PortKind,
-    PortReport, QosLimits, QosReport, QueueReport, Report, TenantReport, Totals, TunnelReport, WorkerReport,
+    PortReport, QosLimits, QosReport, QueueReport, Report, StageReport, TenantReport, Totals, TunnelReport,
+    WorkerReport,
 };
 
 /// What in an answer is not understood.
@@ -253,6 +254,7 @@ same_fields!(
     marked_packets,
     dropped_packets
 );
+same_fields!(StageReport, Stage, worker, stage, bursts, packets, cycles);
 same_fields!(DropReport, Drop, reason, packets, help, by_port);
 same_fields_and_enum!(
     WorkerReport, Worker, poll: PollMode,

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
@@ -15,7 +16,8 @@ use super::captures::{self, PARTS};
 use super::v1;
 use crate::capture::{Capture, Spec};
 use crate::config::{self, Fabric};
-use crate::report::{Applied, Document, Plan, Report, RuleReport, SessionFilter, Sessions};
+use crate::report::{Applied, Document, Plan, Report, RuleReport, SessionFilter, Sessions, StageReport};
+use crate::worker::{Spent, Sums};
 
 /// How long a switch may take to tell how it stands; less than what a client waits.
 const REPORT_TIME: Duration = Duration::from_secs(4);
@@ -23,6 +25,9 @@ const REPORT_TIME: Duration = Duration::from_secs(4);
 const CHANGE_TIME: Duration = Duration::from_secs(100);
 /// How long clients may take to go after the end was called.
 const GRACE: Duration = Duration::from_secs(1);
+/// How long stages are counted at least, and at most.
+const SHORTEST_PROFILE: Duration = Duration::from_millis(10);
+const LONGEST_PROFILE: Duration = Duration::from_secs(60);
 /// How many clients may wait for an answer at once.
 const QUEUE: usize = 16;
 /// The largest request: the largest document, and what is round it.
@@ -92,7 +97,9 @@ pub enum Request {
     Rules(String, Answer<Vec<RuleReport>>),
     /// To begin a capture.
     Capture(Box<Spec>, Answer<Capture>),
-    /// To end one.
+    /// To begin to count what stages cost: the number to end it by, and what each worker counts.
+    Profile(Answer<(u64, Vec<Arc<Sums>>)>),
+    /// To end a capture or a profile.
     EndCapture(u64, Answer<()>),
 }
 
@@ -264,11 +271,43 @@ impl v1::switch_server::Switch for Service {
         Ok(Response::new(ReceiverStream::new(client)))
     }
 
+    async fn stages(&self, request: Asked<v1::StagesRequest>) -> Answered<v1::StagesResponse> {
+        let time =
+            Duration::from_nanos(request.into_inner().duration_ns).clamp(SHORTEST_PROFILE, LONGEST_PROFILE);
+        let handle = self.handle.clone();
+        // Runs to its end also if the client does not wait for it: or the workers would count for ever.
+        let counted = tokio::spawn(async move {
+            let (id, sums) = handle.ask(REPORT_TIME, Request::Profile).await?;
+            tokio::select! {
+                () = tokio::time::sleep(time) => {}
+                () = handle.stops() => {}
+            }
+            handle.ask(CHANGE_TIME, |answer| Request::EndCapture(id, answer)).await?;
+            Ok::<_, RequestError>(sums)
+        });
+        let sums = counted.await.map_err(|panic| Status::internal(panic.to_string()))??;
+        Ok(Response::new(v1::StagesResponse { stages: rows(&sums).map(Into::into).collect() }))
+    }
+
     async fn end_capture(&self, request: Asked<v1::EndCaptureRequest>) -> Answered<v1::EndCaptureResponse> {
         let id = request.into_inner().id;
         self.handle.ask(REPORT_TIME, |answer| Request::EndCapture(id, answer)).await?;
         Ok(Response::new(v1::EndCaptureResponse {}))
     }
+}
+
+/// What the workers have counted of the stages that something came by.
+fn rows(sums: &[Arc<Sums>]) -> impl Iterator<Item = StageReport> + '_ {
+    (0..).zip(sums).flat_map(|(worker, sums)| {
+        let spent = sums.spent().filter(|spent| spent.cycles > 0);
+        spent.map(move |Spent { stage, bursts, packets, cycles }| StageReport {
+            worker,
+            stage: stage.to_owned(),
+            bursts,
+            packets,
+            cycles,
+        })
+    })
 }
 
 type Asked<T> = tonic::Request<T>;
@@ -306,7 +345,11 @@ mod tests {
                 Request::Capture(_, answer) => {
                     drop(answer.send(Err(RequestError::Unknown("no port".into()))));
                 }
-                Request::EndCapture(_, answer) => drop(answer.send(Ok(()))),
+                Request::Profile(answer) => drop(answer.send(Ok((7, vec![Arc::default()])))),
+                Request::EndCapture(id, answer) => {
+                    let mine = if id == 7 { Ok(()) } else { Err(RequestError::Unknown("no such".into())) };
+                    drop(answer.send(mine));
+                }
             }
         }
     }
@@ -328,6 +371,7 @@ mod tests {
         let version = client.version().await.unwrap();
         assert_eq!((version.version.as_str(), version.pid), (env!("CARGO_PKG_VERSION"), std::process::id()));
         assert_eq!(client.document().await.unwrap(), samples::document());
+        assert_eq!(client.stages(Duration::from_millis(1)).await.unwrap(), []);
         assert_eq!(client.plan(DOCUMENT.to_owned()).await.unwrap(), samples::plan());
         assert_eq!(client.apply(DOCUMENT.to_owned()).await.unwrap(), samples::applied());
         assert_eq!(client.sessions(&samples::filter()).await.unwrap(), samples::sessions());

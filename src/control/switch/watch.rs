@@ -13,13 +13,13 @@ use crate::capture::filter::{Filter, Wrong};
 use crate::capture::tap::{self, Wanted};
 use crate::capture::{Capture, MAX_SNAP, Spec};
 use crate::config::suggest::{among, quoted};
-use crate::worker::{Mail, Reply};
+use crate::worker::{Mail, Profile, Reply, Sums};
 
 /// Why nobody looks.
 #[derive(Debug, Error)]
 pub enum WatchError {
     /// As many look as may.
-    #[error("{WITNESSES} captures run already, which is as many as may at once: end one first")]
+    #[error("{WITNESSES} captures or profiles run already, which is as many as may at once: end one first")]
     TooMany,
     /// No such port.
     #[error("host {host} has no port {name}; {likely}", name = quoted(.name))]
@@ -69,6 +69,21 @@ impl Switch {
         let (now, unix) = (self.now().0, SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
         let start_unix_ns = (unix.as_nanos() as u64).saturating_sub(now);
         Ok(Capture { id, trays, wanted, start_unix_ns, in_force: self.in_force.subscribe() })
+    }
+
+    /// Begins to count what the stages cost. Returns the number to end it by, and what each worker counts.
+    ///
+    /// # Errors
+    ///
+    /// When as many look as may, and when a worker does not answer.
+    pub async fn profile(&mut self) -> Result<(u64, Vec<Arc<Sums>>), WatchError> {
+        let (mut profiles, mut sums) = (Vec::new(), Vec::new());
+        for _ in 0..self.workers.len() {
+            let (profile, counted) = Profile::new(self.clock);
+            profiles.push(Box::new(profile) as Box<dyn Witness<Mbuf>>);
+            sums.push(counted);
+        }
+        Ok((self.watch(profiles).await?, sums))
     }
 
     /// Shows all packets to `witnesses`, one for each worker. Returns the number to send them away by.
