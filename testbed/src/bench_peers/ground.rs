@@ -1,0 +1,108 @@
+//! What all systems stand on alike: cores, pages, directories; and a look at whether the ground shakes.
+
+use std::fs;
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+use crate::error::Doing;
+use crate::load::{Pages, PortOptions, Role};
+use crate::{Error, Result, WorkDir};
+
+/// The core of the load, and the one of the switch's packets.
+pub const LOAD_CORE: u32 = 0;
+/// The core of whichever switch is measured.
+pub const SWITCH_CORE: u32 = 1;
+
+/// Descriptors of each queue of a guest's device, whoever serves it.
+pub const QUEUE: u16 = 1024;
+/// What each switch gets for packet buffers, in MiB.
+pub const MEMORY_MIB: u32 = 512;
+/// Hugepages of 2 MiB for one switch and the guests.
+const HUGEPAGES: u64 = 512;
+
+/// Where systems are started.
+#[derive(Debug)]
+pub struct Ground {
+    /// For sockets, logs and databases.
+    pub dir: Arc<WorkDir>,
+    /// What the memory of switches and guests is made of.
+    pub pages: Pages,
+    _reserved: Option<Reserved>,
+}
+
+impl Ground {
+    /// Takes the load's core, and hugepages if there can be any and they are wanted.
+    ///
+    /// # Errors
+    ///
+    /// On a machine with a single core.
+    pub fn prepare(hugepages: bool) -> Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        if cores < 2 {
+            return Err(Error::failed("it takes two cores: one for the load, one for the switch", ""));
+        }
+        let reserved = hugepages.then(|| Reserved::new(HUGEPAGES)).flatten();
+        let pages = if reserved.is_some() { Pages::Huge } else { Pages::Small };
+        Ok(Self { dir: Arc::new(WorkDir::new()?), pages, _reserved: reserved })
+    }
+
+    /// A guest's device.
+    pub fn port(&self, role: Role) -> PortOptions {
+        PortOptions { role, queue: QUEUE, pages: self.pages }
+    }
+}
+
+/// Keeps the calling thread, and those that it starts, on one core.
+pub fn pin(core: u32) -> Result<()> {
+    let mut set = CpuSet::new();
+    set.set(core as usize);
+    sched_setaffinity(None, &set).doing(|| format!("keeping to core {core}"))
+}
+
+/// Hugepages beyond those there were, given back when dropped.
+#[derive(Debug)]
+struct Reserved {
+    before: u64,
+}
+
+impl Reserved {
+    /// Sees to it that so many are free. None where that cannot be: it takes root, and memory in whole pieces.
+    fn new(pages: u64) -> Option<Self> {
+        let before = read(TOTAL)?;
+        let missing = pages.saturating_sub(read(FREE)?);
+        let reserved = Self { before };
+        if missing > 0 {
+            fs::write(TOTAL, (before + missing).to_string()).ok()?;
+        }
+        (read(FREE)? >= pages).then_some(reserved)
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        let _ = fs::write(TOTAL, self.before.to_string());
+    }
+}
+
+const TOTAL: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
+const FREE: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages";
+
+fn read(path: &str) -> Option<u64> {
+    fs::read_to_string(Path::new(path)).ok()?.trim().parse().ok()
+}
+
+/// A fixed piece of work for the processor alone, some ten milliseconds of it: how long it took. The host beneath a virtual
+/// machine can slow it without any other sign.
+pub fn canary() -> Duration {
+    let start = Instant::now();
+    let mut state = black_box(1_u64);
+    for _ in 0..4_000_000 {
+        state = (state ^ (state >> 29)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+    black_box(state);
+    start.elapsed()
+}
