@@ -93,6 +93,9 @@ enum Command {
         /// A short look at each kind of row, once: to see that all works, not for figures
         #[arg(long)]
         quick: bool,
+        /// How often each cell of the table is measured: 5 times, and once with --quick, unless given
+        #[arg(long)]
+        rounds: Option<u32>,
         /// Where the table, the raw figures and the plots go
         #[arg(long, default_value = "benches/results")]
         out: PathBuf,
@@ -167,8 +170,8 @@ fn act(command: Command) -> Result<bool> {
                 &Faults { delay, jitter, hurried, lost, repeated, marked, seed },
             )?);
         }
-        Command::BenchPeers { quick, out, no_hugepages, systems, work } => {
-            return bench_peers::run(&bench_peers::Options { quick, out, hugepages: !no_hugepages, systems, work });
+        Command::BenchPeers { quick, rounds, out, no_hugepages, systems, work } => {
+            return bench_peers::run(&bench_peers::Options { quick, rounds, out, hugepages: !no_hugepages, systems, work });
         }
         Command::Sweep => scope::sweep(),
         Command::Hold { panic } => hold(panic)?,

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::grid::{Effort, Load, Setup, Work};
+use super::grid::{Effort, Load, Protocol, Setup, Work};
 use super::ground::canary;
 use super::scene::{self, CLIENT, NEIGHBOUR, SERVER};
 use super::systems::Bench;
-use crate::load::{Flows, Pace, Passed, Plan, Report, Size, Stream, TUNNEL, Traffic, Tunnel};
+use crate::load::{Flows, Kind, Pace, Passed, Plan, Report, Size, Stream, TUNNEL, Traffic, Tunnel};
 use crate::{Error, Result};
 
 /// What a load came to on a system, once.
@@ -73,13 +73,24 @@ pub fn open(bench: &mut Bench, setup: &Setup, load: Load) -> Result<()> {
     // A switch that has just met its guests may not send yet: a few packets are tried until one comes through.
     let try_one = |bench: &mut Bench, stream: &Stream| bench.driver.pass(stream, 1);
     let mut tries = 0;
-    while try_one(bench, &there)?.lost() > 0 || try_one(bench, &back)?.lost() > 0 {
+    let begin = |stream: Stream, kind| Stream { traffic: Traffic { kind, ..stream.traffic }, ..stream };
+    let (first, second) = match setup.protocol {
+        Protocol::Udp => (there, back),
+        Protocol::Tcp => (begin(there, Kind::Syn), begin(back, Kind::SynAck)),
+    };
+    while try_one(bench, &first)?.lost() > 0 || try_one(bench, &second)?.lost() > 0 {
         tries += 1;
         if tries > TRIES {
             return Err(Error::failed("nothing comes through", format!("{:?}", setup.work)));
         }
     }
-    for stream in [there, back] {
+    let steps = match setup.protocol {
+        Protocol::Udp => vec![(there, Kind::Udp), (back, Kind::Udp)],
+        // Two ways to begin, and a third packet to confirm (RFC 9293, section 3.5).
+        Protocol::Tcp => vec![(there, Kind::Syn), (back, Kind::SynAck), (there, Kind::Ack)],
+    };
+    for (stream, kind) in steps {
+        let stream = begin(stream, kind);
         let passed = bench.driver.pass(&stream, packets)?;
         // One in a hundred may be lost by a switch whose first packets take another way.
         if passed.lost() * 100 > packets {
@@ -93,7 +104,8 @@ pub fn open(bench: &mut Bench, setup: &Setup, load: Load) -> Result<()> {
 /// Measures a load of which the flows are open.
 pub fn measure(bench: &mut Bench, setup: &Setup, load: Load, effort: Effort) -> Result<Figure> {
     let random = |flows| Flows::AtRandom(flows);
-    let fresh = Flows::InTurn { first: FRESH, count: NEW_FLOWS };
+    // Those that warm it up, and those that are measured.
+    let [used, fresh] = [0, WARM].map(|after| Flows::InTurn { first: FRESH + after as u32, count: NEW_FLOWS });
     let main = match load {
         Load::Flood { flows, size } => stream(bench, setup, size, random(flows), Pace::Flood),
         Load::Paced { flows, rate } => stream(bench, setup, load.size(), random(flows), Pace::Rate(rate)),
@@ -112,11 +124,11 @@ pub fn measure(bench: &mut Bench, setup: &Setup, load: Load, effort: Effort) -> 
             ..main
         });
     }
-    let rate = if let Pace::Rate(rate) = main.pace { rate } else { f64::INFINITY };
-    let warm = WARM.min((rate / 10.0) as u64);
+    let flows = if load == Load::New { used } else { main.flows };
+    bench.driver.pass(&Stream { flows, pace: Pace::Window(WINDOW), ..main }, WARM)?;
     let before = canary();
     bench.switch.clear()?;
-    let report = bench.driver.run(&streams, Plan { warm, measure: effort.measure })?;
+    let report = bench.driver.run(&streams, Plan { warm: RUN_UP, measure: effort.measure })?;
     let cycles = bench.switch.cycles()?.each();
     let canary = before.max(canary());
     Ok(figure(&report, main.ports[1], cycles, canary.as_nanos() as u64))
@@ -143,12 +155,13 @@ fn figure(report: &Report, port: usize, cycles: f64, canary_ns: u64) -> Figure {
 
 /// Packets of a setup's work: from the client, or, for decapsulation, from the fabric.
 fn stream(bench: &Bench, setup: &Setup, size: Size, flows: Flows, pace: Pace) -> Stream {
-    let there = scene::traffic(CLIENT, SERVER);
+    let kind = if setup.protocol == Protocol::Tcp { Kind::Data } else { Kind::Udp };
+    let there = Traffic { kind, ..scene::traffic(CLIENT, SERVER) };
     let (ports, traffic, growth) = match setup.work {
         Work::Encap => ([CLIENT_PORT, FAR_PORT], there, TUNNEL as i32),
         // The far end opens what is decapsulated.
         Work::Decap => {
-            let traffic = Traffic { tunnel: Some(tunnel(bench)), ..scene::traffic(SERVER, CLIENT) };
+            let traffic = Traffic { tunnel: Some(tunnel(bench)), kind, ..scene::traffic(SERVER, CLIENT) };
             ([FAR_PORT, CLIENT_PORT], traffic, 0)
         }
         Work::L2 | Work::Stateful | Work::Neighbours => ([CLIENT_PORT, FAR_PORT], there, 0),
@@ -176,8 +189,9 @@ fn tunnel(bench: &Bench) -> Tunnel {
 const WINDOW: u32 = 256;
 /// How often a first packet is tried, 50 ms each.
 const TRIES: u32 = 200;
-/// How many packets come through before it counts.
+/// How many packets a switch has seen of a load before its cycles count, and how many more before packets do.
 const WARM: u64 = 100_000;
+const RUN_UP: u64 = 5_000;
 /// New flows are beyond those of any other load.
 const FRESH: u32 = 2 << 20;
 /// How many there are before one comes again: more than any switch opens in a run.

@@ -9,12 +9,30 @@ use crate::load::Size;
 pub struct Setup {
     /// What it does with packets.
     pub work: Work,
+    /// What the packets are of.
+    pub protocol: Protocol,
     /// How many rules decide a connection; none without policy.
     pub rules: u32,
     /// Whether what a guest sends is metered.
     pub meters: bool,
     /// The loads, one after the other on the same running switch.
     pub loads: Vec<Load>,
+}
+
+impl Setup {
+    /// Whether its packets are TCP's.
+    pub fn is_tcp(&self) -> bool {
+        self.protocol == Protocol::Tcp
+    }
+}
+
+/// What flows are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// UDP, answered once.
+    Udp,
+    /// TCP, opened by three packets, then bytes in one direction.
+    Tcp,
 }
 
 /// What a switch does with packets.
@@ -142,13 +160,17 @@ pub fn full() -> Vec<Setup> {
     let paced = Load::Paced { flows: 1_000, rate: 500_000.0 };
     let many = [1_000, 100_000, 1_000_000].map(|flows| flood(flows, SMALL));
     let sizes = [Size::Fixed(512), Size::Fixed(1500), Size::Imix].map(|size| flood(1_000, size));
-    let setup = |work, rules, meters, loads: &[&[Load]]| Setup { work, rules, meters, loads: loads.concat() };
+    let setup = |work, rules, meters, loads: &[&[Load]]| {
+        Setup { work, protocol: Protocol::Udp, rules, meters, loads: loads.concat() }
+    };
     let neighbour = [false, true].map(|noisy| Load::Neighbour { rate: 250_000.0, noisy });
     vec![
         // What do the ports cost, by size; what does switching add; what a million conversations?
         setup(Work::L2, 0, false, &[&many[..1], &sizes, &many[2..], &[paced]]),
         // What does state add, by flows and by size?
         setup(Work::Stateful, 10, false, &[&many, &sizes, &[paced]]),
+        // And where it is TCP's?
+        Setup { protocol: Protocol::Tcp, ..setup(Work::Stateful, 10, false, &[&many[1..2]]) },
         // What do rules add to established traffic?
         setup(Work::Stateful, 1_000, false, &[&many[..1]]),
         setup(Work::Stateful, 10_000, false, &[&many[..1]]),

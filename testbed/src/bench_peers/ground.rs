@@ -10,6 +10,7 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::error::Doing;
 use crate::load::{Pages, PortOptions, Role};
+use crate::scope::Setting;
 use crate::{Error, Result, WorkDir};
 
 /// The core of the load, and the one of the switch's packets.
@@ -31,7 +32,7 @@ pub struct Ground {
     pub dir: Arc<WorkDir>,
     /// What the memory of switches and guests is made of.
     pub pages: Pages,
-    _reserved: Option<Reserved>,
+    _reserved: Option<Setting>,
 }
 
 impl Ground {
@@ -45,7 +46,7 @@ impl Ground {
         if cores < 2 {
             return Err(Error::failed("it takes two cores: one for the load, one for the switch", ""));
         }
-        let reserved = hugepages.then(|| Reserved::new(HUGEPAGES)).flatten();
+        let reserved = hugepages.then(|| reserve(HUGEPAGES)).flatten();
         let pages = if reserved.is_some() { Pages::Huge } else { Pages::Small };
         Ok(Self { dir: Arc::new(WorkDir::new()?), pages, _reserved: reserved })
     }
@@ -63,29 +64,11 @@ pub fn pin(core: u32) -> Result<()> {
     sched_setaffinity(None, &set).doing(|| format!("keeping to core {core}"))
 }
 
-/// Hugepages beyond those there were, given back when dropped.
-#[derive(Debug)]
-struct Reserved {
-    before: u64,
-}
-
-impl Reserved {
-    /// Sees to it that so many are free. None where that cannot be: it takes root, and memory in whole pieces.
-    fn new(pages: u64) -> Option<Self> {
-        let before = read(TOTAL)?;
-        let missing = pages.saturating_sub(read(FREE)?);
-        let reserved = Self { before };
-        if missing > 0 {
-            fs::write(TOTAL, (before + missing).to_string()).ok()?;
-        }
-        (read(FREE)? >= pages).then_some(reserved)
-    }
-}
-
-impl Drop for Reserved {
-    fn drop(&mut self) {
-        let _ = fs::write(TOTAL, self.before.to_string());
-    }
+/// Sees to it that so many hugepages are free. None where that cannot be: it takes root, and memory in whole pieces.
+fn reserve(pages: u64) -> Option<Setting> {
+    let missing = pages.saturating_sub(read(FREE)?);
+    let setting = Setting::change(TOTAL, &(read(TOTAL)? + missing).to_string()).ok()?;
+    (read(FREE)? >= pages).then_some(setting)
 }
 
 const TOTAL: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";

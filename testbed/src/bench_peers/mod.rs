@@ -26,13 +26,15 @@ use ground::{Ground, LOAD_CORE};
 use results::{Key, Results};
 use systems::{ALL, System};
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// What is to be measured, and where the results go.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// A short look at each kind of row, once: to see that all works, not for figures.
     pub quick: bool,
+    /// How often each cell is measured, if not as often as usual.
+    pub rounds: Option<u32>,
     /// Where the table, the raw figures and the plots are written.
     pub out: PathBuf,
     /// Whether hugepages are reserved for the time of the run, for all systems and guests alike.
@@ -52,7 +54,8 @@ pub fn run(options: &Options) -> Result<bool> {
         let name = name.to_lowercase();
         names.is_empty() || names.iter().any(|part| name.contains(&part.to_lowercase()))
     };
-    setups.retain(|setup| wanted(&options.work, setup.work.name()));
+    setups.retain(|setup| wanted(&options.work, &setup.name()));
+    let effort = Effort { rounds: options.rounds.unwrap_or(effort.rounds), ..effort };
     let ground = Ground::prepare(options.hugepages)?;
     let mut results = Results::begin(&ground, effort, setups.clone())?;
     let mut systems = Vec::new();
@@ -112,7 +115,9 @@ fn measure(
             cell::open(&mut bench, setup, *load)?;
             open = Some(load.flows());
         }
-        let figure = cell::measure(&mut bench, setup, *load, effort)?;
+        let figure = cell::measure(&mut bench, setup, *load, effort).map_err(|error| {
+            Error::failed(format!("{}, {} flows of {}", load.name(), load.flows().unwrap_or(0), load.size()), error.to_string())
+        })?;
         results.add(Key { setup: number, load: load_number, system }, figure);
     }
     Ok(())

@@ -48,7 +48,7 @@ impl Ovs {
         }
         let path = |name: &str| at(name).display().to_string();
         run("ovsdb-tool", &["create", &path("ovs.db"), SCHEMA])?;
-        let private = ["OVS_RUNDIR", "OVS_DBDIR", "OVS_LOGDIR", "OVS_SYSCONFDIR"];
+        let private = ["OVS_RUNDIR", "OVS_DBDIR", "OVS_LOGDIR", "OVS_SYSCONFDIR", "RUNTIME_DIRECTORY"];
         let spawn = |program: &str, name: &str| {
             let spawn = Spawn::new("taskset").args(["-c", &LOAD_CORE.to_string(), program]).named(name);
             private.iter().fold(spawn, |spawn, variable| spawn.env(*variable, ground.dir.path()))

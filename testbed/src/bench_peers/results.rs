@@ -57,8 +57,6 @@ pub struct Median {
     pub latency: [u64; 2],
     /// What bounds.
     pub bound: Bound,
-    /// How many rounds it is of.
-    pub of: usize,
 }
 
 impl Results {
@@ -92,7 +90,7 @@ impl Results {
 
     /// A system did not do what it was to.
     pub fn failed(&mut self, system: System, setup: &Setup, error: String) {
-        self.failures.push(format!("{}, {setup}: {}", system.name(), error.lines().next().unwrap_or_default()));
+        self.failures.push(format!("{}, {setup}: {}", system.name(), error.lines().take(2).map(str::trim).collect::<Vec<_>>().join(": ")));
     }
 
     /// It is over.
@@ -128,7 +126,6 @@ impl Results {
             lost: of(|figure| figure.lost as f64 * 100.0 / figure.sent.max(1) as f64),
             latency: [of(|figure| figure.p50_ns as f64) as u64, of(|figure| figure.p99_ns as f64) as u64],
             bound: if load_bound * 2 > used.len() { Bound::Load } else { Bound::Switch },
-            of: used.len(),
         })
     }
 
@@ -176,7 +173,7 @@ impl Results {
                 let setup = &self.setups[key.setup];
                 let load = setup.loads[key.load];
                 json!({
-                    "work": setup.work.name(), "rules": setup.rules, "meters": setup.meters,
+                    "work": setup.name(), "rules": setup.rules, "meters": setup.meters,
                     "load": load.name(), "flows": load.flows(), "bytes": load.size().to_string(),
                     "system": key.system.name(), "runs": runs,
                 })

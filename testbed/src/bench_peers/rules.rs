@@ -38,7 +38,7 @@ pub fn rules(count: u32) -> Vec<Rule> {
         state ^= state << 17;
         ((state >> 33) % u64::from(below)) as u32
     };
-    let mut rules: Vec<Rule> = (0..count.saturating_sub(OPENERS.len() as u32))
+    let mut rules: Vec<Rule> = (0..count.saturating_sub(2 * OPENERS.len() as u32))
         .map(|_| {
             let mut network = || {
                 let length = [16, 20, 24, 28, 32][random(5) as usize];
@@ -56,13 +56,10 @@ pub fn rules(count: u32) -> Vec<Rule> {
         .collect();
     let everyone = (Ipv4Addr::new(10, 1, 0, 0), 16);
     let services = (SERVICE, SERVICE + SERVICES - 1);
-    rules.extend(OPENERS.map(|guest| Rule {
-        from: (guest.first, 28),
-        to: everyone,
-        tcp: false,
-        ports: services,
-        allow: true,
-    }));
+    for guest in OPENERS {
+        let from = (guest.first, 28);
+        rules.extend([false, true].map(|tcp| Rule { from, to: everyone, tcp, ports: services, allow: true }));
+    }
     rules
 }
 
@@ -85,7 +82,7 @@ mod tests {
                     assert_eq!(u64::from(u32::from(address)) & ((1 << (32 - length)) - 1), 0, "{rule:?}");
                 }
             }
-            let mixed = &rules[..rules.len() - OPENERS.len()];
+            let mixed = &rules[..rules.len() - 2 * OPENERS.len()];
             assert!(mixed.iter().all(|rule| rule.ports.0 > SERVICE + SERVICES));
         }
     }

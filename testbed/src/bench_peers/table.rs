@@ -9,14 +9,20 @@ use super::systems::System;
 
 impl std::fmt::Display for Setup {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.work.name())?;
+        f.write_str(&self.name())?;
         if self.rules > 0 {
             write!(f, ", {} rules", grouped(self.rules))?;
         }
-        if self.meters {
-            f.write_str(", metered")?;
-        }
         Ok(())
+    }
+}
+
+impl Setup {
+    /// What is done, but for the rules.
+    pub fn name(&self) -> String {
+        let tcp = if self.is_tcp() { ", TCP" } else { "" };
+        let metered = if self.meters { ", metered" } else { "" };
+        format!("{}{tcp}{metered}", self.work.name())
     }
 }
 
@@ -49,9 +55,8 @@ pub fn markdown(results: &Results) -> String {
     for (setup, load, number, load_number) in results.rows() {
         let median = |system| results.median(Key { setup: number, load: load_number, system });
         let mut row = format!(
-            "| {}{} | {} | {} | {} | {} |",
-            setup.work.name(),
-            if setup.meters { ", metered" } else { "" },
+            "| {} | {} | {} | {} | {} |",
+            setup.name(),
             if setup.rules == 0 { "-".into() } else { grouped(setup.rules) },
             load.name(),
             load.flows().map_or("-".into(), grouped),
@@ -89,7 +94,12 @@ fn cell(load: Load, median: &Median) -> String {
         let bound = if median.bound == Bound::Load { "*" } else { "" };
         format!("{:.2} Mpps{bound}, {:.0} c{lost}", median.pps / 1e6, median.cycles)
     } else {
-        format!("{half:.1} / {most:.1} us, {:.0} c{lost}", median.cycles)
+        // Who is not let send is not lost, and does not come out either.
+        let through = match load {
+            Load::Neighbour { rate, .. } => format!("{:.1} %, ", (median.pps / rate * 100.0).min(100.0)),
+            _ => String::new(),
+        };
+        format!("{through}{half:.1} / {most:.1} us, {:.0} c{lost}", median.cycles)
     }
 }
 
@@ -100,7 +110,7 @@ const LEGEND: &str = "
 - us: how long a packet took from guest to guest: half of them less, and 99 of 100 less.
 - lost: of 100 packets that the switch took. It takes what a guest gives it whether or not the other guest's queue has room.
 - new flows: each packet is the first of its flow; those that come out were decided and entered.
-- alone, beside a flood: the figures of a guest that sends steadily; its neighbour, on the same core, sends first packets of flows
+- %: of what a guest was to send, what came out. alone, beside a flood: the figures of a guest that sends steadily; its neighbour, on the same core, sends first packets of flows
   as fast as it can.
 - testpmd does nothing with packets; it stands for what the ports cost, and only beside L2.
 - Weft counts everything and exports all flows in every row. OVS exports none (its IPFIX samples), and meters where it says so.

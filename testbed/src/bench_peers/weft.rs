@@ -66,16 +66,6 @@ impl Weft {
         mac().ok_or_else(|| Error::failed("weft does not tell its uplink's MAC", self.host.process().tail()))
     }
 
-    /// Packets that it dropped so far, by reason.
-    pub fn drops(&self) -> Result<Value> {
-        self.host.show("drops")
-    }
-
-    /// Stops it, with the ledger that it closes with.
-    pub fn stop(&self) -> Result<crate::host::Ledger> {
-        self.host.stop(STARTING)
-    }
-
     fn counted(&self) -> Result<Cycles> {
         let workers = self.host.show("workers")?;
         let number = |name: &str| workers[0][name].as_u64();
