@@ -171,7 +171,7 @@ fn stream(bench: &Bench, setup: &Setup, size: Size, flows: Flows, pace: Pace) ->
 
 /// What answers such packets, from where they came out.
 fn answering(bench: &Bench, setup: &Setup, there: Stream) -> Stream {
-    let answers = scene::answers(there.traffic);
+    let answers = there.traffic.answered();
     let (tunnel, growth) = match setup.work {
         Work::Encap => (Some(tunnel(bench)), 0),
         Work::Decap => (None, TUNNEL as i32),

@@ -62,12 +62,6 @@ pub fn traffic(from: Guest, to: Guest) -> Traffic {
     }
 }
 
-/// What answers it.
-pub fn answers(traffic: Traffic) -> Traffic {
-    let [from, to] = traffic.macs;
-    Traffic { macs: [to, from], answers: true, ..traffic }
-}
-
 /// The tunnel from the other host to the switch.
 pub fn tunnel() -> Tunnel {
     let ([own, other], [own_mac, other_mac]) = (VTEPS, UNDERLAY_MACS);

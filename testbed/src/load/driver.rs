@@ -495,4 +495,4 @@ const QUIET: Duration = Duration::from_millis(50);
 /// The longest that warming up may take, sending a number of packets, and what is on its way at the end.
 const WARMING: Duration = Duration::from_secs(20);
 const PASSING: Duration = Duration::from_secs(60);
-const SETTLING: Duration = Duration::from_secs(5);
+const SETTLING: Duration = Duration::from_secs(20);

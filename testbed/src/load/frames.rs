@@ -65,6 +65,12 @@ const FIRST_PORT: u32 = 2048;
 const PORTS: u32 = 60_000;
 
 impl Traffic {
+    /// What the other end answers.
+    pub fn answered(self) -> Self {
+        let [from, to] = self.macs;
+        Self { macs: [to, from], answers: !self.answers, ..self }
+    }
+
     /// How many flows can be told apart.
     pub fn most_flows(&self) -> u32 {
         (u32::from(self.hosts[0]) * u32::from(self.hosts[1]) * u32::from(self.services)).saturating_mul(PORTS)

@@ -57,7 +57,7 @@ pub fn weft_counts_the_same() -> Result<()> {
     let mut driver = Driver::new(vec![meet(&dir, 0)?, far.meet(SOON)?]);
     let stream = |kind, ports, pace| Stream {
         ports,
-        traffic: Traffic { answers: kind == Kind::SynAck, ..traffic(kind) },
+        traffic: if kind == Kind::SynAck { traffic(kind).answered() } else { traffic(kind) },
         size: Size::Fixed(64),
         flows: Flows::InTurn { first: 0, count: FLOWS },
         pace,
