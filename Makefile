@@ -6,9 +6,10 @@ PACKAGES := testbed/packages
 # What each part needs, by Debian's names.
 FOR_BUILD := gcc libc6-dev pkg-config libdpdk-dev libclang-dev
 FOR_VMS := qemu-system-x86 busybox-static cpio
+FOR_PEERS := dpdk-dev openvswitch-switch-dpdk nftables iproute2 ethtool
 FOR_TESTS := $(FOR_VMS) dpdk-dev iperf3 iproute2 iputils-ping ethtool python3 tcpdump tshark tmux
 
-.PHONY: all build release demo demo-vm test lint bench fuzz clean for-build for-vms for-tests
+.PHONY: all build release demo demo-vm test lint bench bench-peers fuzz clean for-build for-vms for-tests for-peers
 
 all: release
 
@@ -41,6 +42,11 @@ lint: for-build
 bench: for-build
 	$(CARGO) bench --locked --workspace
 
+# Weft beside DPDK's testpmd, OVS-DPDK and Linux: one table, into benches/results. For root, on a machine with two cores that
+# does nothing else; up to 20 minutes.
+bench-peers: for-peers release
+	target/release/testbed bench-peers
+
 # Fuzzes each way for FUZZ_SECONDS, with libFuzzer; needs `cargo install cargo-fuzz`.
 FUZZ_SECONDS ?= 60
 fuzz: for-build
@@ -58,3 +64,6 @@ for-vms: for-build
 
 for-tests: for-build
 	@$(PACKAGES) "for the labs of the tests" $(FOR_TESTS)
+
+for-peers: for-build
+	@$(PACKAGES) "for the peers of the bench" $(FOR_PEERS)

@@ -171,7 +171,14 @@ fn act(command: Command) -> Result<bool> {
             )?);
         }
         Command::BenchPeers { quick, rounds, out, no_hugepages, systems, work } => {
-            return bench_peers::run(&bench_peers::Options { quick, rounds, out, hugepages: !no_hugepages, systems, work });
+            return bench_peers::run(&bench_peers::Options {
+                quick,
+                rounds,
+                out,
+                hugepages: !no_hugepages,
+                systems,
+                work,
+            });
         }
         Command::Sweep => scope::sweep(),
         Command::Hold { panic } => hold(panic)?,

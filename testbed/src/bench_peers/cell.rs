@@ -1,5 +1,7 @@
 //! A figure: one load on one running system.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::grid::{Effort, Load, Protocol, Setup, Work};
@@ -71,7 +73,7 @@ pub fn open(bench: &mut Bench, setup: &Setup, load: Load) -> Result<()> {
     let there = stream(bench, setup, Size::Fixed(64), flows, Pace::Window(WINDOW));
     let back = Stream { ports: [there.ports[1], there.ports[0]], ..answering(bench, setup, there) };
     // A switch that has just met its guests may not send yet: a few packets are tried until one comes through.
-    let try_one = |bench: &mut Bench, stream: &Stream| bench.driver.pass(stream, 1);
+    let try_one = |bench: &mut Bench, stream: &Stream| bench.driver.pass(stream, 1, OPENING);
     let mut tries = 0;
     let begin = |stream: Stream, kind| Stream { traffic: Traffic { kind, ..stream.traffic }, ..stream };
     let (first, second) = match setup.protocol {
@@ -91,10 +93,10 @@ pub fn open(bench: &mut Bench, setup: &Setup, load: Load) -> Result<()> {
     };
     for (stream, kind) in steps {
         let stream = begin(stream, kind);
-        let passed = bench.driver.pass(&stream, packets)?;
+        let passed = bench.driver.pass(&stream, packets, OPENING)?;
         // One in a hundred may be lost by a switch whose first packets take another way.
-        if passed.lost() * 100 > packets {
-            let what = format!("{} of {} flows could not be opened", passed.lost(), packets);
+        if passed.received * 100 < packets * 99 {
+            let what = format!("{} of {} flows could not be opened", packets - passed.received, packets);
             return Err(Error::failed(what, format!("{:?}, {load:?}", setup.work)));
         }
     }
@@ -105,7 +107,8 @@ pub fn open(bench: &mut Bench, setup: &Setup, load: Load) -> Result<()> {
 pub fn measure(bench: &mut Bench, setup: &Setup, load: Load, effort: Effort) -> Result<Figure> {
     let random = |flows| Flows::AtRandom(flows);
     // Those that warm it up, and those that are measured.
-    let [used, fresh] = [0, WARM].map(|after| Flows::InTurn { first: FRESH + after as u32, count: NEW_FLOWS });
+    let [used, fresh] =
+        [0, WARM].map(|after| Flows::InTurn { first: FRESH + after as u32, count: NEW_FLOWS });
     let main = match load {
         Load::Flood { flows, size } => stream(bench, setup, size, random(flows), Pace::Flood),
         Load::Paced { flows, rate } => stream(bench, setup, load.size(), random(flows), Pace::Rate(rate)),
@@ -125,7 +128,7 @@ pub fn measure(bench: &mut Bench, setup: &Setup, load: Load, effort: Effort) -> 
         });
     }
     let flows = if load == Load::New { used } else { main.flows };
-    bench.driver.pass(&Stream { flows, pace: Pace::Window(WINDOW), ..main }, WARM)?;
+    bench.driver.pass(&Stream { flows, pace: Pace::Window(WINDOW), ..main }, WARM, WARMING)?;
     let before = canary();
     bench.switch.clear()?;
     let report = bench.driver.run(&streams, Plan { warm: RUN_UP, measure: effort.measure })?;
@@ -189,6 +192,9 @@ fn tunnel(bench: &Bench) -> Tunnel {
 const WINDOW: u32 = 256;
 /// How often a first packet is tried, 50 ms each.
 const TRIES: u32 = 200;
+/// The longest that opening all flows may take, and that a load may warm a switch up.
+const OPENING: Duration = Duration::from_secs(60);
+const WARMING: Duration = Duration::from_secs(1);
 /// How many packets a switch has seen of a load before its cycles count, and how many more before packets do.
 const WARM: u64 = 100_000;
 const RUN_UP: u64 = 5_000;

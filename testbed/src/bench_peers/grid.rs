@@ -160,8 +160,12 @@ pub fn full() -> Vec<Setup> {
     let paced = Load::Paced { flows: 1_000, rate: 500_000.0 };
     let many = [1_000, 100_000, 1_000_000].map(|flows| flood(flows, SMALL));
     let sizes = [Size::Fixed(512), Size::Fixed(1500), Size::Imix].map(|size| flood(1_000, size));
-    let setup = |work, rules, meters, loads: &[&[Load]]| {
-        Setup { work, protocol: Protocol::Udp, rules, meters, loads: loads.concat() }
+    let setup = |work, rules, meters, loads: &[&[Load]]| Setup {
+        work,
+        protocol: Protocol::Udp,
+        rules,
+        meters,
+        loads: loads.concat(),
     };
     let neighbour = [false, true].map(|noisy| Load::Neighbour { rate: 250_000.0, noisy });
     vec![
@@ -211,8 +215,10 @@ mod tests {
     fn the_quick_grid_has_every_work_and_kind_of_load() {
         let kinds = |setups: &[Setup]| {
             let kind = |setup: &Setup, load: &Load| format!("{:?} {}", setup.work, load.name());
-            let mut kinds: Vec<_> =
-                setups.iter().flat_map(|setup| setup.loads.iter().map(move |load| kind(setup, load))).collect();
+            let mut kinds: Vec<_> = setups
+                .iter()
+                .flat_map(|setup| setup.loads.iter().map(move |load| kind(setup, load)))
+                .collect();
             kinds.sort();
             kinds.dedup();
             kinds

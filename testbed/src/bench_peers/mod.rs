@@ -110,13 +110,17 @@ fn measure(
 ) -> Result<()> {
     let mut bench = system.start(ground, setup)?;
     let mut open = None;
-    for (load_number, load) in setup.loads.iter().enumerate() {
+    let loads = setup.loads.iter().enumerate().filter(|(_, load)| system.bears(**load));
+    for (load_number, load) in loads {
         if open != Some(load.flows()) {
             cell::open(&mut bench, setup, *load)?;
             open = Some(load.flows());
         }
         let figure = cell::measure(&mut bench, setup, *load, effort).map_err(|error| {
-            Error::failed(format!("{}, {} flows of {}", load.name(), load.flows().unwrap_or(0), load.size()), error.to_string())
+            Error::failed(
+                format!("{}, {} flows of {}", load.name(), load.flows().unwrap_or(0), load.size()),
+                error.to_string(),
+            )
         })?;
         results.add(Key { setup: number, load: load_number, system }, figure);
     }

@@ -72,7 +72,8 @@ impl Ovs {
             .namespace(namespace.name())
             .start_in(&ground.dir)?;
         switch.wait_until(STARTING, "its control socket", || at("ovs.ctl").exists())?;
-        let ovs = Self { control: at("ovs.ctl"), _switch: switch, _database: database, _namespace: namespace };
+        let ovs =
+            Self { control: at("ovs.ctl"), _switch: switch, _database: database, _namespace: namespace };
         vsctl("--timeout=30", &bridges(ground, setup))?;
         if setup.work.has_uplink() {
             ovs.lay_underlay()?;
@@ -82,7 +83,11 @@ impl Ovs {
         let bridge = format!("unix:{}", path("br0.mgmt"));
         if setup.meters {
             // Metered, and never over: what is measured is the metering.
-            of(&["add-meter", &bridge, "meter=1,kbps,burst,bands=type=drop,rate=100000000,burst_size=1000000"])?;
+            of(&[
+                "add-meter",
+                &bridge,
+                "meter=1,kbps,burst,bands=type=drop,rate=100000000,burst_size=1000000",
+            ])?;
         }
         let file = at("ovs.flows");
         std::fs::write(&file, flows(setup)).doing(|| format!("writing {}", file.display()))?;
@@ -124,7 +129,12 @@ impl Ovs {
 pub fn version() -> Option<String> {
     let output = std::process::Command::new(PROGRAM).arg("--version").output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    Some(text.lines().next()?.replace("ovs-vswitchd-dpdk (Open vSwitch) ", "").replace("ovs-vswitchd (Open vSwitch) ", ""))
+    Some(
+        text.lines()
+            .next()?
+            .replace("ovs-vswitchd-dpdk (Open vSwitch) ", "")
+            .replace("ovs-vswitchd (Open vSwitch) ", ""),
+    )
 }
 
 /// A command that has to succeed: what it prints.
@@ -208,7 +218,10 @@ fn flows(setup: &Setup) -> String {
         // What comes by the tunnel the other host has metered.
         let meter = if *port == TUNNEL { "" } else { meter };
         line(format_args!("table=0,priority=10,{},actions={meter}{next}", from_guest(guest, *port)));
-        line(format_args!("table={FORWARD},priority=10,dl_dst={},actions=output:{port}", scene::mac(guest.mac)));
+        line(format_args!(
+            "table={FORWARD},priority=10,dl_dst={},actions=output:{port}",
+            scene::mac(guest.mac)
+        ));
     }
     line(format_args!("table={FORWARD},priority=0,actions=drop"));
     if setup.work.is_stateful() {
@@ -221,7 +234,10 @@ fn flows(setup: &Setup) -> String {
         for (number, rule) in (0_u16..).zip(rules(setup.rules)) {
             let priority = 60_000 - number;
             let action = if rule.allow { format!("ct(commit,zone=1),{go_on}") } else { "drop".into() };
-            line(format_args!("table={POLICY},priority={priority},ct_state=+trk+new,{},actions={action}", of(&rule)));
+            line(format_args!(
+                "table={POLICY},priority={priority},ct_state=+trk+new,{},actions={action}",
+                of(&rule)
+            ));
         }
     }
     text
@@ -235,10 +251,8 @@ fn from_guest(guest: &Guest, port: u32) -> String {
 
 fn of(rule: &Rule) -> String {
     let protocol = if rule.tcp { "tcp" } else { "udp" };
-    let ([from, from_length], [to, to_length]) = (
-        [rule.from.0.to_string(), rule.from.1.to_string()],
-        [rule.to.0.to_string(), rule.to.1.to_string()],
-    );
+    let ([from, from_length], [to, to_length]) =
+        ([rule.from.0.to_string(), rule.from.1.to_string()], [rule.to.0.to_string(), rule.to.1.to_string()]);
     let (port, mask) = (rule.ports.0, rule.port_mask());
     format!("{protocol},nw_src={from}/{from_length},nw_dst={to}/{to_length},tp_dst={port:#x}/{mask:#x}")
 }

@@ -37,8 +37,15 @@ const PICTURES: [Picture; 4] = [
         title: "What flows and rules cost: 64 bytes, stateful",
         unit: "cycles a packet",
         label: |setup, load| match load {
-            Load::Flood { flows, size: Size::Fixed(64) } if setup.work.is_stateful() && !setup.work.has_uplink() => {
-                Some(format!("{} flows, {} rules{}", short(flows), short(setup.rules), if setup.is_tcp() { ", TCP" } else { "" }))
+            Load::Flood { flows, size: Size::Fixed(64) }
+                if setup.work.is_stateful() && !setup.work.has_uplink() =>
+            {
+                Some(format!(
+                    "{} flows, {} rules{}",
+                    short(flows),
+                    short(setup.rules),
+                    if setup.is_tcp() { ", TCP" } else { "" }
+                ))
             }
             _ => None,
         },
@@ -63,7 +70,9 @@ const PICTURES: [Picture; 4] = [
         title: "By frame: 1,000 flows",
         unit: "Gbit/s",
         label: |setup, load| match load {
-            Load::Flood { flows: 1_000, size } if !setup.work.has_uplink() && setup.rules <= 10 && !setup.is_tcp() => {
+            Load::Flood { flows: 1_000, size }
+                if !setup.work.has_uplink() && setup.rules <= 10 && !setup.is_tcp() =>
+            {
                 Some(format!("{}, {size}", setup.work.name()))
             }
             _ => None,
@@ -83,23 +92,30 @@ pub fn draw(results: &Results, out: &Path) -> Result<()> {
         let group = |(setup, load, number, load_number): (&Setup, Load, usize, usize)| -> Option<Group> {
             let label = (picture.label)(setup, load)?;
             let median = |system| results.median(Key { setup: number, load: load_number, system });
-            let bars: Vec<_> =
-                systems.iter().filter_map(|system| Some((*system, (picture.value)(&median(*system)?)))).collect();
+            let bars: Vec<_> = systems
+                .iter()
+                .filter_map(|system| Some((*system, (picture.value)(&median(*system)?))))
+                .collect();
             (!bars.is_empty()).then_some((label, bars))
         };
         let groups: Vec<Group> = results.rows().filter_map(group).collect();
         if !groups.is_empty() {
             let path = out.join(picture.file);
-            picture.draw(&path, &groups, &systems).map_err(|error| {
-                Error::failed(format!("drawing {}: {error}", path.display()), "")
-            })?;
+            picture
+                .draw(&path, &groups, &systems)
+                .map_err(|error| Error::failed(format!("drawing {}: {error}", path.display()), ""))?;
         }
     }
     Ok(())
 }
 
 impl Picture {
-    fn draw(&self, path: &Path, groups: &[Group], systems: &[System]) -> Result<(), Box<dyn std::error::Error>> {
+    fn draw(
+        &self,
+        path: &Path,
+        groups: &[Group],
+        systems: &[System],
+    ) -> Result<(), Box<dyn std::error::Error>> {
         let width = (220 + 130 * groups.len() as u32).max(640);
         let area = SVGBackend::new(path, (width, 420)).into_drawing_area();
         area.fill(&WHITE)?;
@@ -120,13 +136,15 @@ impl Picture {
             let color = color(*system);
             let left = |group: usize| group as f64 + 0.125 + bar * place as f64;
             let of = |(_, bars): &Group| bars.iter().find(|(of, _)| of == system).map(|(_, value)| *value);
-            let values = || groups.iter().enumerate().filter_map(|(number, group)| Some((number, of(group)?)));
+            let values =
+                || groups.iter().enumerate().filter_map(|(number, group)| Some((number, of(group)?)));
             let bars = values().map(|(group, value)| {
                 Rectangle::new([(left(group), 0.0), (left(group) + bar * 0.92, value)], color.filled())
             });
-            chart.draw_series(bars)?.label(system.name()).legend(move |(x, y)| {
-                Rectangle::new([(x, y - 5), (x + 12, y + 5)], color.filled())
-            });
+            chart
+                .draw_series(bars)?
+                .label(system.name())
+                .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 12, y + 5)], color.filled()));
             let numbers = values().map(|(group, value)| {
                 Text::new(number(value), (left(group) + bar * 0.46, value), above.clone())
             });

@@ -90,7 +90,11 @@ impl Results {
 
     /// A system did not do what it was to.
     pub fn failed(&mut self, system: System, setup: &Setup, error: String) {
-        self.failures.push(format!("{}, {setup}: {}", system.name(), error.lines().take(2).map(str::trim).collect::<Vec<_>>().join(": ")));
+        self.failures.push(format!(
+            "{}, {setup}: {}",
+            system.name(),
+            error.lines().take(2).map(str::trim).collect::<Vec<_>>().join(": ")
+        ));
     }
 
     /// It is over.
@@ -204,7 +208,8 @@ fn machine(ground: &Ground, effort: Effort) -> Vec<(&'static str, String)> {
     let memory = file("/proc/meminfo");
     let cores = processor.lines().filter(|line| line.starts_with("processor")).count();
     let date = std::process::Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]).output();
-    let date = date.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
+    let date =
+        date.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
     vec![
         ("date", date),
         ("processor", format!("{}, {} MHz", of(&processor, "model name"), of(&processor, "cpu MHz"))),
@@ -214,14 +219,20 @@ fn machine(ground: &Ground, effort: Effort) -> Vec<(&'static str, String)> {
         (
             "pages",
             match ground.pages {
-                Pages::Huge => "hugepages of 2 MiB, for packet buffers and guests of all systems alike".into(),
+                Pages::Huge => {
+                    "hugepages of 2 MiB, for packet buffers and guests of all systems alike".into()
+                }
                 Pages::Small => "ordinary ones, for all systems alike".into(),
             },
         ),
         ("packet memory", format!("{MEMORY_MIB} MiB a switch; {QUEUE} descriptors a queue")),
         (
             "measured",
-            format!("{} rounds of {} ms, after a warm-up counted in packets", effort.rounds, effort.measure.as_millis()),
+            format!(
+                "{} rounds of {} ms, after a warm-up counted in packets",
+                effort.rounds,
+                effort.measure.as_millis()
+            ),
         ),
     ]
 }

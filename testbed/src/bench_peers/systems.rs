@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use super::grid::{Setup, Work};
+use super::grid::{Load, Setup, Work};
 use super::ground::Ground;
+use super::linux::Linux;
 use super::ovs::Ovs;
 use super::testpmd::Testpmd;
 use super::weft::Weft;
-use super::{ovs, scene, testpmd, weft};
+use super::{linux, ovs, scene, testpmd, weft};
 use crate::Result;
-use crate::load::{Driver, Role, Waiting};
+use crate::load::{Driver, Role, Size, Waiting};
 
 /// A system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,10 +45,16 @@ impl System {
         match self {
             Self::Testpmd => testpmd::version().ok_or_else(|| absent("dpdk-dev")),
             Self::Weft => weft::version().ok_or_else(|| "is not built: cargo build --release --bins".into()),
-            Self::Ovs => ovs::version().ok_or_else(|| absent("openvswitch-switch-dpdk")).and_then(|version| {
-                if crate::scope::is_root() { Ok(version) } else { Err("needs root, for a namespace of its own".into()) }
-            }),
-            Self::Linux => super::linux::version(),
+            Self::Ovs => {
+                ovs::version().ok_or_else(|| absent("openvswitch-switch-dpdk")).and_then(|version| {
+                    if crate::scope::is_root() {
+                        Ok(version)
+                    } else {
+                        Err("needs root, for a namespace of its own".into())
+                    }
+                })
+            }
+            Self::Linux => linux::version(),
         }
     }
 
@@ -57,8 +64,15 @@ impl System {
             // It looks at nothing, so it is the limit of every row that it is beside.
             Self::Testpmd => setup.work == Work::L2,
             Self::Weft | Self::Ovs => true,
-            Self::Linux => false,
+            // Its meters (tc) are another thing on another path.
+            Self::Linux => !setup.meters,
         }
+    }
+
+    /// Whether it is put under this load. Linux is slower by so much that the largest ones would take most of a run.
+    pub fn bears(self, load: Load) -> bool {
+        let large = load.flows() >= Some(1_000_000) || matches!(load.size(), Size::Fixed(512 | 1500));
+        self != Self::Linux || !large
     }
 
     /// Starts it for this setup, and joins the driver's ports to it.
@@ -76,7 +90,7 @@ impl System {
             Self::Testpmd => Switch::Testpmd(Testpmd::start(ground)?),
             Self::Weft => Switch::Weft(Weft::start(ground, setup)?),
             Self::Ovs => Switch::Ovs(Ovs::start(ground, setup)?),
-            Self::Linux => return Err(crate::Error::failed("Linux serves no vhost-user", "")),
+            Self::Linux => Switch::Linux(Linux::start(ground, setup)?),
         };
         let ports = waiting.into_iter().map(|port| port.meet(MEETING)).collect::<Result<Vec<_>>>()?;
         let uplink_mac = match &switch {
@@ -107,6 +121,8 @@ pub enum Switch {
     Weft(Weft),
     /// OVS.
     Ovs(Ovs),
+    /// Linux.
+    Linux(Linux),
 }
 
 impl Switch {
@@ -116,6 +132,7 @@ impl Switch {
             Self::Testpmd(testpmd) => testpmd.clear(),
             Self::Weft(weft) => weft.clear(),
             Self::Ovs(ovs) => ovs.clear(),
+            Self::Linux(linux) => linux.clear(),
         }
     }
 
@@ -125,6 +142,7 @@ impl Switch {
             Self::Testpmd(testpmd) => testpmd.cycles(),
             Self::Weft(weft) => weft.cycles(),
             Self::Ovs(ovs) => ovs.cycles(),
+            Self::Linux(linux) => linux.cycles(),
         }
     }
 }

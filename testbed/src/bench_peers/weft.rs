@@ -59,8 +59,12 @@ impl Weft {
         let mac = || {
             let line = log.lines().find(|line| line.contains("port=\"up0\"") && line.contains("mac="))?;
             let (_, mac) = line.split_once("mac=")?;
-            let bytes: Vec<u8> =
-                mac.trim().split(':').map(|byte| u8::from_str_radix(byte, 16)).collect::<Result<_, _>>().ok()?;
+            let bytes: Vec<u8> = mac
+                .trim()
+                .split(':')
+                .map(|byte| u8::from_str_radix(byte, 16))
+                .collect::<Result<_, _>>()
+                .ok()?;
             bytes.try_into().ok()
         };
         mac().ok_or_else(|| Error::failed("weft does not tell its uplink's MAC", self.host.process().tail()))
@@ -154,7 +158,8 @@ fn groups(rules: &[Rule]) -> Value {
 fn line(number: usize, rule: &Rule) -> Value {
     let protocol = if rule.tcp { "tcp" } else { "udp" };
     let (first, last) = rule.ports;
-    let service = if first == last { format!("{protocol}/{first}") } else { format!("{protocol}/{first}-{last}") };
+    let service =
+        if first == last { format!("{protocol}/{first}") } else { format!("{protocol}/{first}-{last}") };
     let mut line = json!({ "name": format!("r{number}"), "from": group(&rule.from), "to": group(&rule.to) });
     line[if rule.allow { "allow" } else { "deny" }] = json!([service]);
     line

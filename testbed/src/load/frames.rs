@@ -309,7 +309,9 @@ mod tests {
 
     #[test]
     fn flows_differ_and_answers_mirror_them() {
-        let ends = |frame: &[u8]| (frame[26..30].to_vec(), frame[30..34].to_vec(), frame[34..36].to_vec(), frame[36..38].to_vec());
+        let ends = |frame: &[u8]| {
+            (frame[26..30].to_vec(), frame[30..34].to_vec(), frame[34..36].to_vec(), frame[36..38].to_vec())
+        };
         let opened = traffic(Kind::Udp);
         let answered = Traffic { answers: true, ..opened };
         let mut seen = HashSet::new();

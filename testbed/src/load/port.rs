@@ -118,7 +118,8 @@ impl Port {
         frontend.set_owner().map_err(refused("taking the device"))?;
         let offered = frontend.get_features().map_err(refused("asking for its features"))?;
         if offered & NEEDED != NEEDED {
-            let missing = format!("offers features {offered:#x}, of which {:#x} are missing", NEEDED & !offered);
+            let missing =
+                format!("offers features {offered:#x}, of which {:#x} are missing", NEEDED & !offered);
             return Err(Error::failed(format!("{name}: the switch {missing}"), ""));
         }
         frontend.set_features(offered & (NEEDED | WANTED)).map_err(refused("setting features"))?;

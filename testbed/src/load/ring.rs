@@ -50,7 +50,10 @@ pub struct Place {
 impl Place {
     /// A queue from `start` on, and where it ends.
     pub fn at(start: usize, size: u16, stride: usize) -> (Self, usize) {
-        assert!(size.is_power_of_two() && stride.is_multiple_of(LINE), "{size} descriptors, {stride} bytes each");
+        assert!(
+            size.is_power_of_two() && stride.is_multiple_of(LINE),
+            "{size} descriptors, {stride} bytes each"
+        );
         let entries = usize::from(size);
         let descriptors = start.next_multiple_of(LINE);
         let available = (descriptors + entries * DESCRIPTOR).next_multiple_of(LINE);
@@ -244,7 +247,9 @@ mod tests {
         let (place, end) = Place::at(100, 8, 128);
         assert_eq!((place.descriptors, place.available), (128, 256));
         assert!(place.used >= place.available + 4 + 16 + 2 && place.buffers >= place.used + 4 + 64 + 2);
-        assert!([place.descriptors, place.available, place.used, place.buffers].iter().all(|at| at % LINE == 0));
+        assert!(
+            [place.descriptors, place.available, place.used, place.buffers].iter().all(|at| at % LINE == 0)
+        );
         assert_eq!(end, place.buffers + 8 * 128);
     }
 

@@ -48,7 +48,8 @@ pub fn testpmd_counts_the_same() -> Result<()> {
 /// Weft makes the one socket and the driver the other; TCP that is opened as it should be, in strict windows.
 pub fn weft_counts_the_same() -> Result<()> {
     let dir = Arc::new(WorkDir::new()?);
-    let far = Waiting::new(&dir.join("1.sock"), PortOptions { role: Role::Server, ..PortOptions::default() })?;
+    let far =
+        Waiting::new(&dir.join("1.sock"), PortOptions { role: Role::Server, ..PortOptions::default() })?;
     let fabric = dir.join("fabric.yaml");
     std::fs::write(&fabric, document(&dir)).map_err(|error| Error::failed(error.to_string(), ""))?;
     let options = HostOptions { name: "hv-a".into(), fabric, namespace: None, user: None, binary: None };
@@ -66,14 +67,14 @@ pub fn weft_counts_the_same() -> Result<()> {
     let mut whole = 0;
     // Weft looks for guests ten times a second: until it has seen this one, packets are dropped, and counted.
     let link_up = wait_for(SOON, "weft to send to the guest", || {
-        let passed = driver.pass(&stream(Kind::Syn, [0, 1], Pace::Window(1)), 1)?;
+        let passed = driver.pass(&stream(Kind::Syn, [0, 1], Pace::Window(1)), 1, SOON)?;
         whole += passed.sent;
         Ok((passed.lost() == 0).then_some(()))
     });
     link_up?;
     let mut received = 1;
     for (kind, ports) in [(Kind::Syn, [0, 1]), (Kind::SynAck, [1, 0]), (Kind::Ack, [0, 1])] {
-        let passed = driver.pass(&stream(kind, ports, Pace::Window(64)), FLOWS.into())?;
+        let passed = driver.pass(&stream(kind, ports, Pace::Window(64)), FLOWS.into(), SOON)?;
         assert_eq!((passed.sent, passed.lost()), (FLOWS.into(), 0), "{kind:?}");
         whole += passed.sent;
         received += passed.received;
@@ -127,7 +128,8 @@ fn counted(log: &str, port: usize, name: &str) -> Result<u64> {
 }
 
 fn document(dir: &WorkDir) -> String {
-    let addresses = |net: u8| (16..20).map(|host| format!("10.1.{net}.{host}")).collect::<Vec<_>>().join(", ");
+    let addresses =
+        |net: u8| (16..20).map(|host| format!("10.1.{net}.{host}")).collect::<Vec<_>>().join(", ");
     format!(
         r#"
 fabric: {{ name: lab }}
