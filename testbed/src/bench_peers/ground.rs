@@ -1,6 +1,6 @@
 //! What all systems stand on alike: cores, pages, directories; and a look at whether the ground shakes.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
@@ -33,6 +33,7 @@ pub struct Ground {
     /// What the memory of switches and guests is made of.
     pub pages: Pages,
     _reserved: Option<Setting>,
+    _alone: Option<File>,
 }
 
 impl Ground {
@@ -40,15 +41,16 @@ impl Ground {
     ///
     /// # Errors
     ///
-    /// On a machine with a single core.
+    /// On a machine with a single core, and beside another run.
     pub fn prepare(hugepages: bool) -> Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         if cores < 2 {
             return Err(Error::failed("it takes two cores: one for the load, one for the switch", ""));
         }
+        let alone = alone()?;
         let reserved = hugepages.then(|| reserve(HUGEPAGES)).flatten();
         let pages = if reserved.is_some() { Pages::Huge } else { Pages::Small };
-        Ok(Self { dir: Arc::new(WorkDir::new()?), pages, _reserved: reserved })
+        Ok(Self { dir: Arc::new(WorkDir::new()?), pages, _reserved: reserved, _alone: alone })
     }
 
     /// A guest's device.
@@ -62,6 +64,18 @@ pub fn pin(core: u32) -> Result<()> {
     let mut set = CpuSet::new();
     set.set(core as usize);
     sched_setaffinity(None, &set).doing(|| format!("keeping to core {core}"))
+}
+
+/// Holds a lock for as long as the run: two of them would measure each other, and each give back the other's hugepages. It is on a
+/// file that every machine has one of; where there is none, nothing is locked.
+fn alone() -> Result<Option<File>> {
+    let Ok(file) = File::open(TOTAL) else { return Ok(None) };
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            Err(Error::failed("another bench-peers runs on this machine; wait for its end", ""))
+        }
+        _ => Ok(Some(file)),
+    }
 }
 
 /// Sees to it that so many hugepages are free. None where that cannot be: it takes root, and memory in whole pieces.

@@ -82,7 +82,7 @@ impl Testpmd {
         let answer = Answer(&text);
         let packets = match &self.counted {
             Some(ports) => ports.iter().map(|port| answer.received(*port)).sum(),
-            None => answer.figure("total RX packets="),
+            None => answer.figure(" packets="),
         };
         match (answer.figure("total cycles="), packets) {
             (Some(cycles), Some(packets)) => Ok(Cycles { cycles, packets }),
@@ -145,11 +145,11 @@ mod tests {
         let answer = Answer(
             "  ---------------------- Forward statistics for port 0  ----------------------\n  RX-packets: 70             \
              RX-dropped: 0             RX-total: 70\n  TX-packets: 0\n  ---- Forward statistics for port 1  ----\n  \
-             RX-packets: 30 \n\n  CPU cycles/packet=267.73 (total cycles=26773 / total RX packets=100) at 2600 MHz \
+             RX-packets: 30 \n\n  CPU cycles/packet=267.73 (total cycles=26773 / total io packets=100) at 2600 MHz \
              Clock\ntestpmd> ",
         );
         assert_eq!(
-            (answer.figure("total cycles="), answer.figure("total RX packets=")),
+            (answer.figure("total cycles="), answer.figure(" packets=")),
             (Some(26_773), Some(100))
         );
         assert_eq!([0, 1, 2].map(|port| answer.received(port)), [Some(70), Some(30), None]);
