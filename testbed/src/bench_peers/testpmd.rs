@@ -148,10 +148,7 @@ mod tests {
              RX-packets: 30 \n\n  CPU cycles/packet=267.73 (total cycles=26773 / total io packets=100) at 2600 MHz \
              Clock\ntestpmd> ",
         );
-        assert_eq!(
-            (answer.figure("total cycles="), answer.figure(" packets=")),
-            (Some(26_773), Some(100))
-        );
+        assert_eq!((answer.figure("total cycles="), answer.figure(" packets=")), (Some(26_773), Some(100)));
         assert_eq!([0, 1, 2].map(|port| answer.received(port)), [Some(70), Some(30), None]);
     }
 }
