@@ -19,7 +19,7 @@ mod weft;
 
 use std::path::PathBuf;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use grid::{Effort, Setup};
 use ground::{Ground, LOAD_CORE};
@@ -72,6 +72,15 @@ pub fn run(options: &Options) -> Result<bool> {
         }
     }
     for round in 0..effort.rounds {
+        // What one more round takes if it takes what the others did.
+        if begun.elapsed() + begun.elapsed() / round.max(1) > BUDGET {
+            eprintln!(
+                "bench-peers: another round would take too long: {round} of {} are done",
+                effort.rounds
+            );
+            break;
+        }
+        results.rounds = round + 1;
         for (number, setup) in setups.iter().enumerate() {
             let mut turn: Vec<System> = systems.iter().copied().filter(|system| system.does(setup)).collect();
             if turn.is_empty() {
@@ -98,6 +107,9 @@ pub fn run(options: &Options) -> Result<bool> {
     eprintln!("written to {}", options.out.display());
     Ok(results.complete())
 }
+
+/// The longest that a run may take.
+const BUDGET: Duration = Duration::from_secs(20 * 60);
 
 /// Starts a system, and puts all loads of a setup on it.
 fn measure(

@@ -38,7 +38,9 @@ pub struct Results {
     /// What went wrong.
     pub failures: Vec<String>,
     figures: BTreeMap<Key, Vec<Figure>>,
-    rounds: u32,
+    /// How many rounds there were.
+    pub rounds: u32,
+    effort: Effort,
     took: Duration,
 }
 
@@ -65,10 +67,11 @@ impl Results {
         Ok(Self {
             setups,
             systems: Vec::new(),
-            machine: machine(ground, effort),
+            machine: machine(ground),
             failures: Vec::new(),
             figures: BTreeMap::new(),
-            rounds: effort.rounds,
+            rounds: 0,
+            effort,
             took: Duration::ZERO,
         })
     }
@@ -100,6 +103,9 @@ impl Results {
     /// It is over.
     pub fn end(&mut self, took: Duration) {
         self.took = took;
+        let (rounds, measure) = (self.rounds, self.effort.measure.as_millis());
+        let measured = format!("{rounds} rounds of {measure} ms, after a warm-up counted in packets");
+        self.machine.push(("measured", measured));
         self.machine.push(("the run took", format!("{:.1} minutes", took.as_secs_f64() / 60.0)));
     }
 
@@ -198,7 +204,7 @@ fn middle(mut values: Vec<f64>) -> f64 {
     if values.len() % 2 == 1 { values[half] } else { (values[half - 1] + values[half]) / 2.0 }
 }
 
-fn machine(ground: &Ground, effort: Effort) -> Vec<(&'static str, String)> {
+fn machine(ground: &Ground) -> Vec<(&'static str, String)> {
     let file = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let of = |text: &str, name: &str| {
         let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
@@ -226,14 +232,6 @@ fn machine(ground: &Ground, effort: Effort) -> Vec<(&'static str, String)> {
             },
         ),
         ("packet memory", format!("{MEMORY_MIB} MiB a switch; {QUEUE} descriptors a queue")),
-        (
-            "measured",
-            format!(
-                "{} rounds of {} ms, after a warm-up counted in packets",
-                effort.rounds,
-                effort.measure.as_millis()
-            ),
-        ),
     ]
 }
 
