@@ -7,9 +7,11 @@ PACKAGES := testbed/packages
 FOR_BUILD := gcc libc6-dev pkg-config libdpdk-dev libclang-dev
 FOR_VMS := qemu-system-x86 busybox-static cpio
 FOR_INSTRUCTIONS := valgrind
+FOR_PEERS := dpdk-dev openvswitch-switch-dpdk nftables iproute2 ethtool
 FOR_TESTS := $(FOR_VMS) curl dpdk-dev iperf3 iproute2 iputils-ping ethtool nfdump prometheus python3 tcpdump tshark tmux
 
-.PHONY: all build release demo demo-vm test lint bench bench-save instructions fuzz clean for-build for-vms for-tests for-instructions
+.PHONY: all build release demo demo-vm test lint bench bench-save bench-peers instructions fuzz clean for-build for-vms for-tests \
+	for-instructions for-peers
 
 all: release
 
@@ -50,6 +52,11 @@ bench-save: for-build
 instructions: for-instructions
 	$(CARGO) bench --locked --package weft-pipelines --features testing --bench instructions
 
+# Weft beside DPDK's testpmd, OVS-DPDK and Linux: one table, into benches/results. For root, on a machine with two cores that
+# does nothing else; up to 20 minutes.
+bench-peers: for-peers release
+	target/release/testbed bench-peers
+
 # Fuzzes each way for FUZZ_SECONDS, with libFuzzer; needs `cargo install cargo-fuzz`.
 FUZZ_SECONDS ?= 60
 fuzz: for-build
@@ -70,3 +77,6 @@ for-tests: for-build
 
 for-instructions: for-build
 	@$(PACKAGES) "to count instructions" $(FOR_INSTRUCTIONS)
+
+for-peers: for-build
+	@$(PACKAGES) "for the peers of the bench" $(FOR_PEERS)

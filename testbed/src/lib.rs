@@ -22,11 +22,13 @@
 //! # Ok::<(), testbed::Error>(())
 //! ```
 
+pub mod bench_peers;
 pub mod demo;
 mod error;
 pub mod guest;
 pub mod host;
 pub mod lab;
+pub mod load;
 pub mod peer;
 pub mod scope;
 pub mod tcp;

@@ -1,11 +1,12 @@
 //! The lab program: the demo, labs to play with, ends of TCP transfers for use in namespaces, and the broom.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use testbed::{Faults, Namespace, Result, Spawn, WorkDir, demo, scope, tcp, up, wire};
+use testbed::{Faults, Namespace, Result, Spawn, WorkDir, bench_peers, demo, scope, tcp, up, wire};
 
 #[derive(Debug, Parser)]
 #[command(name = "testbed", about = "Labs for Weft", version)]
@@ -87,6 +88,27 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Measure Weft beside its peers: one table, in one run of some twenty minutes on a machine that does nothing else
+    BenchPeers {
+        /// A short look at each kind of row, once: to see that all works, not for figures
+        #[arg(long)]
+        quick: bool,
+        /// How often each cell of the table is measured: 5 times, and once with --quick, unless given
+        #[arg(long)]
+        rounds: Option<u32>,
+        /// Where the table, the raw figures and the plots go
+        #[arg(long, default_value = "benches/results")]
+        out: PathBuf,
+        /// Ordinary pages, for all systems alike, where hugepages could be had
+        #[arg(long)]
+        no_hugepages: bool,
+        /// Only systems whose names contain this; may be given several times
+        #[arg(long = "system", value_name = "NAME")]
+        systems: Vec<String>,
+        /// Only work whose name contains this; may be given several times
+        #[arg(long, value_name = "NAME")]
+        work: Vec<String>,
+    },
     /// Remove what labs that were killed left behind
     Sweep,
     /// Make one of each resource, say so, and wait to be interrupted: how the lab tests its own cleanup
@@ -127,7 +149,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether what was to be shown held; all but the demo show nothing.
+/// Whether what was to be shown held; all but the demo and the bench show nothing.
 fn act(command: Command) -> Result<bool> {
     match command {
         Command::Demo { guests } => return demo::run(guests.into()),
@@ -147,6 +169,16 @@ fn act(command: Command) -> Result<bool> {
                 [&one, &other],
                 &Faults { delay, jitter, hurried, lost, repeated, marked, seed },
             )?);
+        }
+        Command::BenchPeers { quick, rounds, out, no_hugepages, systems, work } => {
+            return bench_peers::run(&bench_peers::Options {
+                quick,
+                rounds,
+                out,
+                hugepages: !no_hugepages,
+                systems,
+                work,
+            });
         }
         Command::Sweep => scope::sweep(),
         Command::Hold { panic } => hold(panic)?,

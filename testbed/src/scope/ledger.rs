@@ -24,6 +24,8 @@ pub(super) enum Resource {
     Namespace(String),
     /// A directory and all within.
     Directory(PathBuf),
+    /// A setting of the kernel's: its file, and what was in it.
+    Setting(PathBuf, String),
 }
 
 impl Resource {
@@ -36,6 +38,7 @@ impl Resource {
             }
             Self::Namespace(name) => namespace::remove(name),
             Self::Directory(path) => drop(fs::remove_dir_all(path)),
+            Self::Setting(path, before) => drop(fs::write(path, before)),
         }
     }
 }

@@ -4,12 +4,14 @@
 mod ledger;
 mod namespace;
 mod process;
+mod setting;
 mod sweep;
 mod wait;
 mod workdir;
 
 pub use namespace::Namespace;
 pub use process::{Exit, Process, Spawn};
+pub use setting::Setting;
 pub use sweep::sweep;
 pub use wait::{Watch, wait_for};
 pub use workdir::WorkDir;

@@ -4,6 +4,7 @@
 
 mod cleanup;
 mod hosts;
+mod load;
 mod netns;
 mod peers;
 mod qemu;
@@ -29,6 +30,8 @@ fn main() {
         ),
         any("a host is started, asked, killed, restarted and stopped", hosts::life_of_a_host),
         any("a host that does not start says why", hosts::failure_to_start),
+        any("the load driver and testpmd count the same packets", load::testpmd_counts_the_same),
+        any("the load driver and weft count the same packets", load::weft_counts_the_same),
         any("a panic leaves no process and no socket", cleanup::panic_leaves_nothing),
         any(
             "an interrupted lab leaves no process, no namespace, no socket",
