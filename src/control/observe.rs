@@ -4,7 +4,7 @@ mod qos;
 
 use std::collections::BTreeMap;
 
-use weft_pipelines::counters::{Drops, PortCounters, TunnelCounters};
+use weft_pipelines::counters::{Drops, PortCounters, Sizes, TunnelCounters};
 use weft_pipelines::overlay::neighbor;
 use weft_pipelines::snapshot::{self, Tunnel};
 use weft_pipelines::{Counters, Reason, Snapshot};
@@ -57,7 +57,7 @@ impl Observation<'_> {
 
     fn sum(&self) -> Counters {
         let snapshot = self.snapshot;
-        let mut sum = Counters::new(snapshot.sizes());
+        let mut sum = Counters::new(Sizes { pairs: 0, ..snapshot.sizes() });
         self.workers.iter().for_each(|worker| sum.merge(&worker.counters));
         sum
     }

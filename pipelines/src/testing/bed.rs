@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::lab::Lab;
 use super::sink::{Pool, PoolFrame, TestSink};
 use crate::batch::BURST;
-use crate::counters::Counters;
+use crate::counters::{Counters, Sizes};
 use crate::flow::{Secret, Sessions, Slot};
 use crate::frame::{Frame, TestFrame};
 use crate::ids::{PortId, Tick, WorkerId};
@@ -132,9 +132,9 @@ impl Bed {
         self.settle()
     }
 
-    /// What all workers counted.
+    /// What all workers counted, but by pair of groups: see [`service`](Self::service).
     pub fn counters(&self) -> Counters {
-        let mut all = Counters::new(self.snapshot.sizes());
+        let mut all = Counters::new(Sizes { pairs: 0, ..self.snapshot.sizes() });
         self.planes.iter().for_each(|plane| all.merge(&plane.counters));
         all
     }
