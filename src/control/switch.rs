@@ -183,7 +183,7 @@ impl Switch {
             ports.push(open(&eal, &mempool, instance, plan)?);
         }
         let uplinks = ports.iter().take(this.uplinks.len());
-        let macs: Vec<Mac> = uplinks.map(|port| Mac(port.mac())).collect();
+        let macs: Vec<Mac> = uplinks.map(|port| Mac(port.mac().unwrap_or_default())).collect();
         let cores: Vec<Option<usize>> = match this.workers.cores.as_slice() {
             [] => vec![None],
             cores => cores.iter().copied().map(Some).collect(),
@@ -242,6 +242,9 @@ impl Switch {
     /// Looks which links are up, and logs what has changed.
     pub fn watch_links(&mut self) {
         for ((port, link), label) in self.ports.iter().zip(&mut self.links).zip(&self.compiled.labels.ports) {
+            for (ring, fault) in port.iter().flat_map(Port::take_faults) {
+                warn!(port = label.name, ring, "the guest's ring is broken: {fault}; it rests until the guest resets it");
+            }
             let up = port.as_ref().is_some_and(Port::link_up);
             if up != *link {
                 *link = up;
@@ -589,7 +592,8 @@ fn open(eal: &Eal, mempool: &Mempool, instance: &Instance, plan: &PortPlan<'_>) 
         attach: plan.attach(),
         source: Box::new(source),
     })?;
-    info!(port = plan.name(), device = port.name(), driver = port.driver(), mac = %Mac(port.mac()), "opened");
+    let mac = port.mac().map(|mac| tracing::field::display(Mac(mac)));
+    info!(port = plan.name(), device = port.name(), driver = port.driver(), mac, "opened");
     Ok(port)
 }
 

@@ -27,4 +27,4 @@ pub use lcore::{LcoreGuard, keep_to, pin_and_register, register, tsc, tsc_hz, us
 pub use mbuf::{BURST, Burst, Mbuf, free_bulk};
 pub use mempool::Mempool;
 pub use pages::prefer_large_pages;
-pub use vhost::{VhostMode, VhostUser};
+pub use vhost::{Fault, VhostMode, VhostUser};

@@ -26,7 +26,7 @@ fn server(lab: &Lab, pool: &Mempool, name: &str) -> Port {
 pub fn exchange_in_one_process(lab: &Lab) {
     let pool = lab.pool();
     let (mut switch, mut guest) = pair(lab, &pool, "one");
-    assert_eq!(switch.driver(), "net_vhost");
+    assert_eq!(switch.driver(), "vhost-user");
     let (mut rx, mut tx) = (switch.take_rx(0).unwrap(), switch.take_tx(0).unwrap());
     let (mut guest_rx, mut guest_tx) = (guest.take_rx(0).unwrap(), guest.take_tx(0).unwrap());
     exchange(&pool, &mut tx, &mut guest_rx, 10_000);

@@ -1,18 +1,32 @@
 //! vhost-user ports: guests on this host, through a unix socket and shared memory.
+//!
+//! DPDK's vhost library serves the socket; the rings are read and written here.
+
+mod buffer;
+mod copy;
+mod device;
+mod memory;
+mod receive;
+mod ring;
+#[cfg(test)]
+mod tests;
+mod transmit;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
 
-use super::{Eal, Error, Port, PortOptions};
+use super::{Burst, Eal, Error, Mempool, Port, PortOptions, free_bulk};
 use crate::tenancy::{Tenancy, tenancy};
+
+pub(super) use device::Guest;
+pub use ring::Fault;
 
 /// Where a vhost-user port meets its guest.
 ///
 /// [`Port::link_up`] says whether a guest is there. Sending to a port without one sends nothing; guests may
-/// come and go as they like, and be killed. What they leave to the device is completed: a packet received
-/// from a guest has its checksums, as no checksum offload is asked of the driver, which then computes them.
-/// Segmentation (TSO) is not offered to the guest. A packet too long for one buffer comes in several segments.
+/// come and go as they like, and be killed. No offload is offered to them: they compute their checksums, and
+/// segment what they send. A packet too long for one buffer comes in several segments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VhostUser {
     /// The unix socket.
@@ -39,21 +53,16 @@ impl VhostUser {
     /// As a server it removes a socket that a killed switch left behind, and refuses one that is served. The
     /// socket is removed with the port. It gets the permissions that the process's umask leaves.
     pub fn open(&self, eal: &Eal, options: &PortOptions) -> Result<Port, Error> {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-
         let path = self.checked_path()?;
         if self.mode == VhostMode::Server {
             remove_stale(&self.path)?;
             writable_folder(&self.path)?;
         }
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let client = u8::from(self.mode == VhostMode::Client);
-        let device = format!("net_vhost{number},iface={path},queues={},client={client}", self.queues);
-        let options = PortOptions { rx_queues: self.queues, tx_queues: self.queues, ..options.clone() };
-        Port::open(eal, &device, &options)
+        let guest = Guest::open(eal, path, self.mode == VhostMode::Client, self.queues)?;
+        Ok(Port::of_guest(guest, self.queues, &options.mempool))
     }
 
-    /// The path as a device argument can carry it.
+    /// The path as a document can carry it beside device arguments.
     fn checked_path(&self) -> Result<&str, Error> {
         let refused =
             |problem| Error::Option { option: "socket", value: self.path.display().to_string(), problem };
@@ -66,6 +75,70 @@ impl VhostUser {
             return Err(refused("a socket's path has 107 bytes at most"));
         }
         Ok(path)
+    }
+}
+
+/// What a guest sends, by one of its queues.
+pub(super) struct Receiver {
+    guest: Arc<Guest>,
+    ring: usize,
+    pool: Mempool,
+}
+
+impl Receiver {
+    pub(super) fn new(guest: Arc<Guest>, queue: u16, pool: Mempool) -> Self {
+        Self { guest, ring: 2 * usize::from(queue) + 1, pool }
+    }
+
+    /// Appends packets to `burst`; none while the guest's front-end changes something.
+    #[inline]
+    pub(super) fn burst(&mut self, burst: &mut Burst, limit: usize) -> usize {
+        let slot = &self.guest.shared.rings[self.ring];
+        let Ok(mut state) = slot.state.try_lock() else { return 0 };
+        let Some(ring) = &mut state.ring else { return 0 };
+        let received = receive::receive(ring, &self.pool, burst, limit);
+        if let Some(fault) = ring.fault() {
+            slot.report(fault);
+        }
+        state.packets += received as u64;
+        received
+    }
+}
+
+/// What is sent to a guest, by one of its queues.
+pub(super) struct Transmitter {
+    guest: Arc<Guest>,
+    ring: usize,
+}
+
+impl Transmitter {
+    pub(super) fn new(guest: Arc<Guest>, queue: u16) -> Self {
+        Self { guest, ring: 2 * usize::from(queue) }
+    }
+
+    /// Whether a guest is there.
+    pub(super) fn link_up(&self) -> bool {
+        self.guest.link_up()
+    }
+
+    /// Sends packets from the front of `burst` and removes them; none while the guest's front-end changes something.
+    #[inline]
+    pub(super) fn burst(&mut self, burst: &mut Burst) -> usize {
+        let slot = &self.guest.shared.rings[self.ring];
+        let Ok(mut state) = slot.state.try_lock() else { return 0 };
+        let Some(ring) = &mut state.ring else { return 0 };
+        let sent = transmit::transmit(ring, burst);
+        if let Some(fault) = ring.fault() {
+            slot.report(fault);
+        }
+        state.packets += sent as u64;
+        drop(state);
+        if sent == burst.len() {
+            free_bulk(burst);
+        } else {
+            burst.drain(..sent);
+        }
+        sent
     }
 }
 
