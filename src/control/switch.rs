@@ -1,6 +1,7 @@
 //! The running switch: its devices, its worker threads, and the letters to and from them.
 
 mod change;
+mod room;
 mod walk;
 
 use std::cell::Cell;
@@ -34,6 +35,7 @@ use crate::worker::{
     Worker, rings,
 };
 pub use change::Refused;
+pub use room::NoRoom;
 
 /// How long a worker may take to answer a letter; it answers between two bursts.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -119,16 +121,8 @@ pub enum StartError {
     #[error(transparent)]
     TooMany(#[from] compile::TooMany),
     /// More ports than DPDK has room for.
-    #[error(
-        "the host has {ports} ports, and DPDK as it was built has room for {max}: move endpoints to another host, or \
-         build DPDK with -Dmax_ethports"
-    )]
-    TooManyPorts {
-        /// The host's ports.
-        ports: usize,
-        /// What fits.
-        max: usize,
-    },
+    #[error("the host has {0}")]
+    NoRoom(NoRoom),
     /// The memory is too small.
     #[error(transparent)]
     TooLittle(#[from] TooLittle),
@@ -161,9 +155,7 @@ impl Switch {
     ) -> Result<Self, StartError> {
         let this = &fabric.hosts[host.0];
         let plans = compile::ports(&fabric, host);
-        if plans.len() > dpdk::MAX_PORTS {
-            return Err(StartError::TooManyPorts { ports: plans.len(), max: dpdk::MAX_PORTS });
-        }
+        NoRoom::check(plans.iter().map(PortPlan::is_device)).map_err(StartError::NoRoom)?;
         let buffers = Buffers::new(&fabric, host)?;
         let control = off_the_workers(&dpdk::usable_cores(), &this.workers.cores);
         // Workers have their own cores to themselves: this thread and those that it and DPDK start stay off them.

@@ -97,6 +97,11 @@ impl Port {
         }
     }
 
+    /// Whether it is on a device, not on a guest's socket.
+    pub fn is_device(&self) -> bool {
+        matches!(self.kind, Kind::Device(_))
+    }
+
     /// The device's MAC address. A guest's port has none: the guest has.
     pub fn mac(&self) -> Option<[u8; 6]> {
         let Kind::Device(device) = &self.kind else { return None };

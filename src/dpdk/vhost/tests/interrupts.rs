@@ -65,7 +65,9 @@ fn or_by_the_entry_that_it_waits_for() {
         let event = guest.available() + 4 + 2 * usize::from(guest.size);
         for (wait, count, interrupts) in [(0u16, 1, 1), (3, 2, 0), (3, 1, 1), (3, 8, 0), (12, 1, 1)] {
             guest.word(event).store(start.wrapping_add(wait), Ordering::Relaxed);
-            (0..count).for_each(|n| drop(driver.send(&content(60, n), &[72]).unwrap()));
+            for n in 0..count {
+                driver.send(&content(60, n), &[72]).unwrap();
+            }
             receive(&mut ring, &Plenty::of(2048), &mut Burst::new(), BURST);
             driver.reap();
             assert_eq!(call.count(), interrupts, "{start} {wait} {count}");
