@@ -235,7 +235,10 @@ impl Switch {
     pub fn watch_links(&mut self) {
         for ((port, link), label) in self.ports.iter().zip(&mut self.links).zip(&self.compiled.labels.ports) {
             for (ring, fault) in port.iter().flat_map(Port::take_faults) {
-                warn!(port = label.name, ring, "the guest's ring is broken: {fault}; it rests until the guest resets it");
+                warn!(
+                    port = label.name,
+                    ring, "the guest's ring is broken: {fault}; it rests until the guest resets it"
+                );
             }
             let up = port.as_ref().is_some_and(Port::link_up);
             if up != *link {

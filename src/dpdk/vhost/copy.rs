@@ -21,7 +21,11 @@ pub(super) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
     // SAFETY: every part begins at `last` or before it, so it ends within the `len` bytes.
     unsafe {
         while done < last {
-            ptr::copy_nonoverlapping(from.add(done).cast::<[u8; PART]>(), to.add(done).cast::<[u8; PART]>(), 1);
+            ptr::copy_nonoverlapping(
+                from.add(done).cast::<[u8; PART]>(),
+                to.add(done).cast::<[u8; PART]>(),
+                1,
+            );
             done += PART;
         }
         ptr::copy_nonoverlapping(from.add(last).cast::<[u8; PART]>(), to.add(last).cast::<[u8; PART]>(), 1);

@@ -161,12 +161,19 @@ impl Guest {
     /// Rings that broke since it was last asked, by their number.
     pub(in crate::dpdk) fn take_faults(&self) -> Vec<(usize, Fault)> {
         let fault = |slot: &Slot| Fault::from_number(slot.untold.swap(0, Ordering::Relaxed));
-        self.shared.rings.iter().map(fault).enumerate().filter_map(|(ring, fault)| Some((ring, fault?))).collect()
+        self.shared
+            .rings
+            .iter()
+            .map(fault)
+            .enumerate()
+            .filter_map(|(ring, fault)| Some((ring, fault?)))
+            .collect()
     }
 
     /// Packets that came and went.
     pub(in crate::dpdk) fn packets(&self) -> (u64, u64) {
-        let sum = |first| self.shared.rings.iter().skip(first).step_by(2).map(|slot| slot.state().packets).sum();
+        let sum =
+            |first| self.shared.rings.iter().skip(first).step_by(2).map(|slot| slot.state().packets).sum();
         (sum(1), sum(0))
     }
 }
@@ -298,18 +305,13 @@ fn ring(device: c_int, number: u16) -> Option<Ring> {
     let known = unsafe {
         dpdk_sys::rte_vhost_get_negotiated_features(device, &raw mut features) == 0
             && dpdk_sys::rte_vhost_get_vhost_vring(device, number, &raw mut vring) == 0
-            && dpdk_sys::rte_vhost_get_vring_base(
-                device,
-                number,
-                &raw mut next_available,
-                &raw mut next_used,
-            ) == 0
+            && dpdk_sys::rte_vhost_get_vring_base(device, number, &raw mut next_available, &raw mut next_used)
+                == 0
     };
     // SAFETY: the ring is split, as packed ones are not offered, so these are the pointers that were written; any bytes
     // are pointers besides.
-    let (descriptors, available, used) = unsafe {
-        (vring.__bindgen_anon_1.desc, vring.__bindgen_anon_2.avail, vring.__bindgen_anon_3.used)
-    };
+    let (descriptors, available, used) =
+        unsafe { (vring.__bindgen_anon_1.desc, vring.__bindgen_anon_2.avail, vring.__bindgen_anon_3.used) };
     if !known || descriptors.is_null() || available.is_null() || used.is_null() {
         return None;
     }
@@ -440,7 +442,9 @@ unsafe extern "C" fn before_message(device: c_int, message: *mut c_void) -> dpdk
     registry.withdraw(device);
     // SAFETY: a message begins with its number.
     let request = unsafe { message.cast::<u32>().read_unaligned() };
-    if request == SET_MEM_TABLE && let Some(connection) = registry.connections.get_mut(&device) {
+    if request == SET_MEM_TABLE
+        && let Some(connection) = registry.connections.get_mut(&device)
+    {
         connection.has_memory = false;
     }
     dpdk_sys::RTE_VHOST_MSG_RESULT_NOT_HANDLED

@@ -129,7 +129,8 @@ mod tests {
     use super::*;
 
     fn memory(regions: &[(u64, u64, u64)]) -> Memory {
-        let regions = regions.iter().map(|(guest, host, size)| Region { guest: *guest, host: *host, size: *size });
+        let regions =
+            regions.iter().map(|(guest, host, size)| Region { guest: *guest, host: *host, size: *size });
         // SAFETY: nothing here follows what is found.
         unsafe { Memory::new(regions.collect(), None) }
     }

@@ -14,6 +14,9 @@ const LONGEST: usize = 65_536;
 /// Buffers that such a frame may fill: more than it needs, as buffers hold 2 KiB or more.
 const SEGMENTS: usize = 128;
 
+/// Bytes of a cache line. Of what is longer than two the processor sees by itself where it goes.
+const LINE: usize = 64;
+
 /// A chain whose packet lies in one piece.
 #[derive(Clone, Copy)]
 struct Piece {
@@ -43,6 +46,7 @@ pub(super) fn receive<P: Packet>(
         ring.prefetch(head);
         heads.push(head);
     }
+    ring.prefetch_used(heads.len() as u16);
     let first = burst.len();
     if !source.supply(burst, heads.len()) {
         return 0;
@@ -52,6 +56,7 @@ pub(super) fn receive<P: Packet>(
         let piece = piece(ring, head);
         if let Some(start) = piece.start {
             prefetch(start.as_ptr());
+            prefetch(start.as_ptr().wrapping_add(piece.len.min(LINE)));
         }
         pieces.push(piece);
     }

@@ -220,7 +220,8 @@ fn what_cannot_be_breaks_the_ring_and_nothing_else_happens() {
         let (mut driver, mut ring) = (Driver::new(&guest), guest.ring(true, false));
         driver.offer(1, &[2000]).unwrap();
         driver.send_raw(&[(addr, len, flags)]);
-        let burst: Burst = [Plain::of(&content(60, 0), 2048), Plain::of(&content(60, 1), 2048)].into_iter().collect();
+        let burst: Burst =
+            [Plain::of(&content(60, 0), 2048), Plain::of(&content(60, 1), 2048)].into_iter().collect();
         assert_eq!(transmit(&mut ring, &burst), 1);
         assert_eq!(ring.fault(), Some(Fault::Buffer));
         assert_eq!(transmit(&mut ring, &burst), 0);
@@ -249,7 +250,8 @@ fn what_never_fits_is_given_back_empty() {
     let guest = Guest::new(16);
     let (mut driver, mut ring) = (Driver::new(&guest), guest.ring(false, false));
     driver.offer(2, &[100]).unwrap();
-    let burst: Burst = [Plain::of(&content(200, 0), 2048), Plain::of(&content(80, 1), 2048)].into_iter().collect();
+    let burst: Burst =
+        [Plain::of(&content(200, 0), 2048), Plain::of(&content(80, 1), 2048)].into_iter().collect();
     assert_eq!(transmit(&mut ring, &burst), 2);
     assert_eq!(driver.take_packet(), Some((vec![], 1)));
     assert_eq!(driver.take_packet(), Some((content(80, 1), 1)));
@@ -273,7 +275,8 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        (prop::collection::vec(1usize..300, 1..5), 0usize..1500).prop_map(|(parts, len)| Step::Driver(parts, len)),
+        (prop::collection::vec(1usize..300, 1..5), 0usize..1500)
+            .prop_map(|(parts, len)| Step::Driver(parts, len)),
         (1usize..=BURST).prop_map(Step::Device),
         Just(Step::Reap),
     ];

@@ -6,13 +6,16 @@ use arrayvec::ArrayVec;
 
 use super::buffer::Packet;
 use super::copy::copy;
-use super::ring::{Fault, INDIRECT, NEXT, Ring, WRITE, prefetch};
+use super::ring::{Fault, INDIRECT, NEXT, Ring, WRITE, prefetch, prefetch_to_write};
 use crate::dpdk::BURST;
 
 /// Buffers of the guest, and pieces of them, that one packet may fill: enough for 64 KiB in usual ones.
 const PARTS: usize = 64;
 /// Bytes of the largest header (5.1.6): without offloads all of it is zero but the number of buffers, its last field.
 const HEADER: usize = 12;
+
+/// Bytes of a cache line. Of what is longer than two the processor sees by itself where it goes.
+const LINE: usize = 64;
 
 /// A buffer of the guest in one piece, for a packet.
 #[derive(Clone, Copy)]
@@ -35,10 +38,13 @@ pub(super) fn transmit<P: Packet>(ring: &mut Ring, burst: &ArrayVec<P, BURST>) -
         ring.prefetch(head);
         heads.push(head);
     }
+    ring.prefetch_used(heads.len() as u16);
     let mut places = ArrayVec::<Place, BURST>::new();
     for (head, packet) in heads.into_iter().zip(burst) {
         let Some(place) = place(ring, head, packet) else { break };
-        prefetch(place.start.as_ptr());
+        let second = (packet.len() + ring.agreed.header).min(LINE);
+        prefetch_to_write(place.start.as_ptr());
+        prefetch_to_write(place.start.as_ptr().wrapping_add(second));
         places.push(place);
     }
     let header = ring.agreed.header;

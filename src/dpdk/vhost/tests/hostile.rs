@@ -143,9 +143,13 @@ fn a_ring_may_change_at_any_moment() {
                 let bytes = descriptor(guest, seed);
                 let index = (seed >> 40) as usize % 32;
                 for (n, word) in bytes.chunks_exact(2).enumerate() {
-                    guest.word(16 * index + 2 * n).store(u16::from_ne_bytes([word[0], word[1]]), Ordering::Relaxed);
+                    guest
+                        .word(16 * index + 2 * n)
+                        .store(u16::from_ne_bytes([word[0], word[1]]), Ordering::Relaxed);
                 }
-                guest.word(guest.available() + 4 + 2 * index).store((seed >> 33) as u16 % 32, Ordering::Relaxed);
+                guest
+                    .word(guest.available() + 4 + 2 * index)
+                    .store((seed >> 33) as u16 % 32, Ordering::Relaxed);
             }
         });
         for _ in 0..20_000 {
