@@ -56,14 +56,40 @@ const FUNCTIONS: &[&str] = &[
     "rte_eth_stats_get",
     "rte_eth_tx_burst",
     "rte_eth_tx_queue_setup",
+    // vhost-user: sockets, negotiation, the guests' memory
+    "rte_vhost_driver_callback_register",
+    "rte_vhost_driver_disable_features",
+    "rte_vhost_driver_register",
+    "rte_vhost_driver_start",
+    "rte_vhost_driver_unregister",
+    "rte_vhost_extern_callback_register",
+    "rte_vhost_get_ifname",
+    "rte_vhost_get_log_base",
+    "rte_vhost_get_mem_table",
+    "rte_vhost_get_mtu",
+    "rte_vhost_get_negotiated_features",
+    "rte_vhost_get_vhost_vring",
+    "rte_vhost_get_vring_base",
+    "rte_vhost_set_vring_base",
+    "free",
     // wrapper.h
     "dpdk_sys_errno",
     "dpdk_sys_link_up",
 ];
 
 /// The structures they take; others come along as far as these contain them.
-const TYPES: &[&str] =
-    &["rte_eth_conf", "rte_eth_dev_info", "rte_eth_stats", "rte_ether_addr", "cookie_io_functions_t"];
+const TYPES: &[&str] = &[
+    "rte_eth_conf",
+    "rte_eth_dev_info",
+    "rte_eth_stats",
+    "rte_ether_addr",
+    "cookie_io_functions_t",
+    "rte_vhost_device_ops",
+    "rte_vhost_user_extern_ops",
+    "rte_vhost_memory",
+    "rte_vhost_vring",
+    "rte_vhost_msg_result",
+];
 
 /// Constants and limits.
 const VARS: &[&str] = &[
@@ -78,6 +104,8 @@ const VARS: &[&str] = &[
     "RTE_MEMPOOL_CACHE_MAX_SIZE",
     "RTE_MEMPOOL_NAMESIZE",
     "RTE_PKTMBUF_HEADROOM",
+    "RTE_VHOST_MSG_RESULT_NOT_HANDLED",
+    "RTE_VHOST_USER_CLIENT",
     "SOCKET_ID_ANY",
     "DPDK_SYS_RSS_IP",
     "DPDK_SYS_RSS_TCP",
@@ -116,7 +144,7 @@ fn main() {
 }
 
 /// The libraries that hold the functions above.
-const LIBRARIES: &[&str] = &["rte_ethdev", "rte_mbuf", "rte_mempool", "rte_ring", "rte_eal"];
+const LIBRARIES: &[&str] = &["rte_ethdev", "rte_vhost", "rte_mbuf", "rte_mempool", "rte_ring", "rte_eal"];
 
 fn find_dpdk() -> pkg_config::Library {
     let found = pkg_config::Config::new()

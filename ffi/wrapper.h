@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <rte_cycles.h>
 #include <rte_dev.h>
@@ -14,6 +15,7 @@
 #include <rte_mbuf_pool_ops.h>
 #include <rte_mempool.h>
 #include <rte_version.h>
+#include <rte_vhost.h>
 
 /* src/mbuf.rs declares rte_mbuf by hand: its layout is ABI, while newer releases wrap its fields in
  * anonymous unions, which the bindings would spell differently from one release to the next. */

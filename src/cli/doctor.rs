@@ -170,8 +170,12 @@ mod tests {
             Line::try_parse_from(["doctor", "fabric.yaml", "--host", "hv-a", "--runtime-dir", "/run/weft"]);
         let check: CheckDocument = |_: &Path, _: &str| -> Result<Wants, _> { Err(vec!["line 3: no".into()]) };
         let probe = Probe { root: root.path().into() };
-        let findings =
-            findings(&args.unwrap().args, probe, Build { dpdk_devices: Some(32), x86_64_v3: true }, check);
+        let findings = findings(
+            &args.unwrap().args,
+            probe,
+            Build { dpdk: Some(crate::doctor::Room { devices: 32, sockets: 511 }), x86_64_v3: true },
+            check,
+        );
         assert_eq!(findings[0], Finding::error("document", "line 3: no", "edit fabric.yaml"));
         assert!(findings.iter().any(|finding| finding.check == "hugepages"));
         assert!(!would_start(&findings));

@@ -114,6 +114,14 @@ impl PortPlan<'_> {
         }
     }
 
+    /// Whether it is on a device, not on a guest's socket.
+    pub fn is_device(&self) -> bool {
+        match self {
+            Self::Uplink(_) => true,
+            Self::Guest { endpoint, .. } => matches!(endpoint.attach, Attach::Device(_)),
+        }
+    }
+
     /// What tells it from every other port: one that is attached to something else is not the same.
     fn key(&self) -> (String, Option<Attach>) {
         let attach = match self {

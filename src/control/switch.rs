@@ -1,6 +1,7 @@
 //! The running switch: its devices, its worker threads, and the letters to and from them.
 
 mod change;
+mod room;
 mod walk;
 mod watch;
 
@@ -36,6 +37,7 @@ use crate::worker::{
     Worker, rings,
 };
 pub use change::Refused;
+pub use room::NoRoom;
 pub use watch::WatchError;
 
 /// How long a worker may take to answer a letter; it answers between two bursts.
@@ -126,16 +128,8 @@ pub enum StartError {
     #[error(transparent)]
     TooMany(#[from] compile::TooMany),
     /// More ports than DPDK has room for.
-    #[error(
-        "the host has {ports} ports, and DPDK as it was built has room for {max}: move endpoints to another host, or \
-         build DPDK with -Dmax_ethports"
-    )]
-    TooManyPorts {
-        /// The host's ports.
-        ports: usize,
-        /// What fits.
-        max: usize,
-    },
+    #[error("the host has {0}")]
+    NoRoom(NoRoom),
     /// The memory is too small.
     #[error(transparent)]
     TooLittle(#[from] TooLittle),
@@ -168,9 +162,7 @@ impl Switch {
     ) -> Result<Self, StartError> {
         let this = &fabric.hosts[host.0];
         let plans = compile::ports(&fabric, host);
-        if plans.len() > dpdk::MAX_PORTS {
-            return Err(StartError::TooManyPorts { ports: plans.len(), max: dpdk::MAX_PORTS });
-        }
+        NoRoom::check(plans.iter().map(PortPlan::is_device)).map_err(StartError::NoRoom)?;
         let buffers = Buffers::new(&fabric, host)?;
         let control = off_the_workers(&dpdk::usable_cores(), &this.workers.cores);
         // Workers have their own cores to themselves: this thread and those that it and DPDK start stay off them.
@@ -190,7 +182,7 @@ impl Switch {
             ports.push(open(&eal, &mempool, instance, plan)?);
         }
         let uplinks = ports.iter().take(this.uplinks.len());
-        let macs: Vec<Mac> = uplinks.map(|port| Mac(port.mac())).collect();
+        let macs: Vec<Mac> = uplinks.map(|port| Mac(port.mac().unwrap_or_default())).collect();
         let cores: Vec<Option<usize>> = match this.workers.cores.as_slice() {
             [] => vec![None],
             cores => cores.iter().copied().map(Some).collect(),
@@ -255,6 +247,12 @@ impl Switch {
     /// Looks which links are up, and logs what has changed.
     pub fn watch_links(&mut self) {
         for ((port, link), label) in self.ports.iter().zip(&mut self.links).zip(&self.compiled.labels.ports) {
+            for (ring, fault) in port.iter().flat_map(Port::take_faults) {
+                warn!(
+                    port = label.name,
+                    ring, "the guest's ring is broken: {fault}; it rests until the guest resets it"
+                );
+            }
             let up = port.as_ref().is_some_and(Port::link_up);
             if up != *link {
                 *link = up;
@@ -602,7 +600,8 @@ fn open(eal: &Eal, mempool: &Mempool, instance: &Instance, plan: &PortPlan<'_>) 
         attach: plan.attach(),
         source: Box::new(source),
     })?;
-    info!(port = plan.name(), device = port.name(), driver = port.driver(), mac = %Mac(port.mac()), "opened");
+    let mac = port.mac().map(|mac| tracing::field::display(Mac(mac)));
+    info!(port = plan.name(), device = port.name(), driver = port.driver(), mac, "opened");
     Ok(port)
 }
 

@@ -1,7 +1,7 @@
 //! DPDK's libraries and its drivers.
 
 use super::vdevs;
-use super::{Case, Finding};
+use super::{Case, Finding, Room};
 
 /// Where distributions and `ninja install` put libraries.
 const LIBRARY_DIRS: [&str; 7] = [
@@ -16,7 +16,7 @@ const LIBRARY_DIRS: [&str; 7] = [
 const INSTALL: &str = "apt-get install dpdk";
 
 pub(super) fn check(case: &Case) -> Vec<Finding> {
-    let Some(most) = case.build.dpdk_devices else {
+    let Some(room) = case.build.dpdk else {
         let seen = "this program is built without DPDK: it checks, replays and shows, and runs no switch";
         return vec![Finding::error("dpdk", seen, "cargo build --release   # with the default features")];
     };
@@ -31,18 +31,29 @@ pub(super) fn check(case: &Case) -> Vec<Finding> {
     };
     let mut findings = vec![Finding::ok("dpdk", format!("librte_eal.so.{version} in {dir}"))];
     findings.extend(drivers(case, dir));
-    findings.extend(too_many_devices(case, most));
+    findings.extend(too_many_ports(case, room));
     findings
 }
 
-/// More ports than this DPDK lets a process have.
-fn too_many_devices(case: &Case, most: usize) -> Option<Finding> {
+/// More ports than DPDK lets a process have.
+fn too_many_ports(case: &Case, room: Room) -> Vec<Finding> {
     let wants = case.wants();
-    let ports =
-        wants.pci_devices.len() + wants.vdevs.len() + wants.socket_paths.len() + wants.guest_sockets.len();
-    let seen = format!("the host has {ports} ports, uplinks included; this DPDK lets a process have {most}");
-    let mend = "build DPDK with -Dmax_ethports=N, and weft with it; or spread the endpoints over more hosts";
-    (ports > most).then(|| Finding::error("ports", seen, mend))
+    let devices = wants.pci_devices.len() + wants.vdevs.len();
+    let sockets = wants.socket_paths.len() + wants.guest_sockets.len();
+    let mut findings = Vec::new();
+    if devices > room.devices {
+        let seen = format!(
+            "the host has {devices} ports on devices, uplinks included; this DPDK lets a process have {}",
+            room.devices
+        );
+        let mend = "attach endpoints by vhost-user; or build DPDK with -Dmax_ethports=N, and weft with it";
+        findings.push(Finding::error("ports", seen, mend));
+    }
+    if sockets > room.sockets {
+        let seen = format!("the host has {sockets} vhost-user ports; DPDK serves {}", room.sockets);
+        findings.push(Finding::error("ports", seen, "spread the endpoints over more hosts"));
+    }
+    findings
 }
 
 /// The drivers of the devices that the document names.
@@ -54,9 +65,6 @@ fn drivers(case: &Case, dir: &str) -> Vec<Finding> {
     };
     let wants = case.wants();
     let mut needed: Vec<&str> = wants.vdevs.iter().map(|vdev| vdevs::driver(vdev)).collect();
-    if !(wants.socket_paths.is_empty() && wants.guest_sockets.is_empty()) {
-        needed.push("net_vhost");
-    }
     needed.sort_unstable();
     needed.dedup();
     let present = case.probe.names(&folder);
@@ -85,7 +93,7 @@ mod tests {
     fn a_program_without_dpdk_runs_no_switch() {
         let fake = Fake::healthy();
         let mut case = case(&fake, None);
-        case.build = Build { dpdk_devices: None, ..case.build };
+        case.build = Build { dpdk: None, ..case.build };
         assert_eq!(only(check(&case), "dpdk").level, Level::Error);
     }
 
@@ -101,9 +109,13 @@ mod tests {
     fn more_ports_than_dpdk_has_room_for_are_an_error() {
         let sockets = |count: usize| (0..count).map(|n| format!("g{n}.sock").into()).collect();
         let fake = Fake::healthy();
-        let with = |count| case(&fake, Some(Wants { socket_paths: sockets(count), ..Wants::default() }));
-        assert_eq!(only(check(&with(33)), "ports").level, Level::Error);
-        assert!(check(&with(32)).iter().all(|finding| finding.check != "ports"));
+        let with = |devices: usize, count| {
+            let vdevs = (0..devices).map(|n| format!("net_tap{n}")).collect();
+            case(&fake, Some(Wants { vdevs, socket_paths: sockets(count), ..Wants::default() }))
+        };
+        assert_eq!(only(check(&with(33, 0)), "ports").level, Level::Error);
+        assert_eq!(only(check(&with(0, 512)), "ports").level, Level::Error);
+        assert!(check(&with(32, 511)).iter().all(|finding| finding.check != "ports"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::{Build, Case, Finding, Hugepages, Probe, Wants};
+use super::{Build, Case, Finding, Hugepages, Probe, Room, Wants};
 
 /// The PCI address of the healthy machine's interface.
 pub(super) const NIC: &str = "0000:3b:00.0";
@@ -51,7 +51,6 @@ impl Fake {
             .link(format!("{nic}/driver"), "../../../bus/pci/drivers/vfio-pci")
             .link(format!("{nic}/iommu_group"), "../../../kernel/iommu_groups/17")
             .file("/usr/lib/x86_64-linux-gnu/librte_eal.so.23", "")
-            .file("/usr/lib/x86_64-linux-gnu/dpdk/pmds-23.0/librte_net_vhost.so.23", "")
             .file("/usr/lib/x86_64-linux-gnu/dpdk/pmds-23.0/librte_net_tap.so.23", "")
             .dir("/run")
             .dir("/srv")
@@ -120,7 +119,7 @@ impl Fake {
 pub(super) fn case(fake: &Fake, wants: Option<Wants>) -> Case {
     Case {
         probe: fake.probe(),
-        build: Build { dpdk_devices: Some(32), x86_64_v3: true },
+        build: Build { dpdk: Some(Room { devices: 32, sockets: 511 }), x86_64_v3: true },
         host: wants.is_some().then(|| "hv-a".into()),
         wants,
         runtime_dir: "/run/weft".into(),

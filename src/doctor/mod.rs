@@ -69,10 +69,19 @@ impl Case {
 /// How a program was built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Build {
-    /// With DPDK, so that it can run a switch: how many devices a process may have. `None` without DPDK.
-    pub dpdk_devices: Option<usize>,
+    /// With DPDK, so that it can run a switch: how many ports a process may have. `None` without DPDK.
+    pub dpdk: Option<Room>,
     /// For processors of the level x86-64-v3 (Haswell, Zen) and newer.
     pub x86_64_v3: bool,
+}
+
+/// How many ports DPDK has room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// On devices.
+    pub devices: usize,
+    /// On guests' sockets.
+    pub sockets: usize,
 }
 
 impl Build {
@@ -80,9 +89,9 @@ impl Build {
     pub const fn of_this_program() -> Self {
         Self {
             #[cfg(feature = "dpdk")]
-            dpdk_devices: Some(crate::dpdk::MAX_PORTS),
+            dpdk: Some(Room { devices: crate::dpdk::MAX_DEVICES, sockets: crate::dpdk::MAX_SOCKETS }),
             #[cfg(not(feature = "dpdk"))]
-            dpdk_devices: None,
+            dpdk: None,
             x86_64_v3: cfg!(all(target_arch = "x86_64", target_feature = "avx2")),
         }
     }

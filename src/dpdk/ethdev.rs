@@ -1,10 +1,11 @@
-//! Ports: any device that DPDK drives, opened and closed while others run.
+//! Ports: any device that DPDK drives, and guests' sockets, opened and closed while others run.
 
 use std::mem;
 use std::sync::Arc;
 
 use super::device::Device;
-use super::{Burst, Eal, Error, Mempool};
+use super::vhost::{Guest, Receiver, Transmitter};
+use super::{Burst, Eal, Error, Fault, Mempool};
 
 /// How a port is set up.
 #[derive(Clone)]
@@ -45,9 +46,14 @@ impl PortOptions {
 /// The device is stopped, closed and detached when the port and all its queues are dropped, by whoever drops
 /// the last of them. That waits for the device: send queues back from the workers rather than drop them there.
 pub struct Port {
-    device: Arc<Device>,
+    kind: Kind,
     rx: Vec<bool>,
     tx: Vec<bool>,
+}
+
+enum Kind {
+    Device(Arc<Device>),
+    Guest(Arc<Guest>, Mempool),
 }
 
 impl Port {
@@ -63,50 +69,92 @@ impl Port {
         drop(devices);
         started?;
         Ok(Self {
-            device: Arc::new(probed),
+            kind: Kind::Device(Arc::new(probed)),
             rx: vec![false; options.rx_queues.into()],
             tx: vec![false; options.tx_queues.into()],
         })
     }
 
-    /// The device's name: its PCI address, or the vdev's name without arguments.
+    /// A guest's port, with so many queues each way.
+    pub(super) fn of_guest(guest: Guest, queues: u16, pool: &Mempool) -> Self {
+        let free = || vec![false; queues.into()];
+        Self { kind: Kind::Guest(Arc::new(guest), pool.clone()), rx: free(), tx: free() }
+    }
+
+    /// The device's name: its PCI address, or the vdev's name without arguments; a guest's socket.
     pub fn name(&self) -> &str {
-        &self.device.name
+        match &self.kind {
+            Kind::Device(device) => &device.name,
+            Kind::Guest(guest, _) => &guest.name,
+        }
     }
 
-    /// The driver's name.
+    /// The driver's name; `vhost-user` for a guest's port.
     pub fn driver(&self) -> &str {
-        &self.device.driver
+        match &self.kind {
+            Kind::Device(device) => &device.driver,
+            Kind::Guest(..) => "vhost-user",
+        }
     }
 
-    /// The device's MAC address.
-    pub fn mac(&self) -> [u8; 6] {
+    /// Whether it is on a device, not on a guest's socket.
+    pub fn is_device(&self) -> bool {
+        matches!(self.kind, Kind::Device(_))
+    }
+
+    /// The device's MAC address. A guest's port has none: the guest has.
+    pub fn mac(&self) -> Option<[u8; 6]> {
+        let Kind::Device(device) = &self.kind else { return None };
         let mut mac = dpdk_sys::rte_ether_addr { addr_bytes: [0; 6] };
         // SAFETY: the port is open. A device without an address leaves zeros.
-        unsafe { dpdk_sys::rte_eth_macaddr_get(self.device.port, &raw mut mac) };
-        mac.addr_bytes
+        unsafe { dpdk_sys::rte_eth_macaddr_get(device.port, &raw mut mac) };
+        Some(mac.addr_bytes)
     }
 
     /// The largest packet without its Ethernet header, in bytes. A vhost-user guest can change it by connecting.
     pub fn mtu(&self) -> u16 {
-        let mut mtu = 0;
-        // SAFETY: the port is open.
-        unsafe { dpdk_sys::rte_eth_dev_get_mtu(self.device.port, &raw mut mtu) };
-        mtu
+        match &self.kind {
+            Kind::Device(device) => {
+                let mut mtu = 0;
+                // SAFETY: the port is open.
+                unsafe { dpdk_sys::rte_eth_dev_get_mtu(device.port, &raw mut mtu) };
+                mtu
+            }
+            Kind::Guest(guest, _) => guest.mtu(),
+        }
     }
 
-    /// Whether the link is up, without waiting for it to settle. On a vhost-user port: whether a guest is there.
+    /// Whether the link is up, without waiting for it to settle. On a vhost-user port: whether a guest is there, with
+    /// rings that make sense.
     pub fn link_up(&self) -> bool {
-        // SAFETY: the port is open. A device without a link says no.
-        unsafe { dpdk_sys::dpdk_sys_link_up(self.device.port) == 1 }
+        match &self.kind {
+            // SAFETY: the port is open. A device without a link says no.
+            Kind::Device(device) => unsafe { dpdk_sys::dpdk_sys_link_up(device.port) == 1 },
+            Kind::Guest(guest, _) => guest.link_up(),
+        }
     }
 
-    /// The device's own counters.
+    /// What a guest's rings were found to be broken by since it was last asked, with the virtqueues' numbers.
+    pub fn take_faults(&self) -> Vec<(usize, Fault)> {
+        match &self.kind {
+            Kind::Device(_) => Vec::new(),
+            Kind::Guest(guest, _) => guest.take_faults(),
+        }
+    }
+
+    /// The device's own counters; of a guest's port the packets.
     pub fn stats(&self) -> PortStats {
+        let device = match &self.kind {
+            Kind::Device(device) => device,
+            Kind::Guest(guest, _) => {
+                let (rx_packets, tx_packets) = guest.packets();
+                return PortStats { rx_packets, tx_packets, ..PortStats::default() };
+            }
+        };
         // SAFETY: integers may be zero.
         let mut stats: dpdk_sys::rte_eth_stats = unsafe { mem::zeroed() };
         // SAFETY: the port is open. A device without counters leaves zeros.
-        unsafe { dpdk_sys::rte_eth_stats_get(self.device.port, &raw mut stats) };
+        unsafe { dpdk_sys::rte_eth_stats_get(device.port, &raw mut stats) };
         PortStats {
             rx_packets: stats.ipackets,
             tx_packets: stats.opackets,
@@ -122,13 +170,19 @@ impl Port {
     /// Receive queue `queue`, once; `None` if it was taken or there is none.
     pub fn take_rx(&mut self, queue: u16) -> Option<RxQueue> {
         take(&mut self.rx, queue)?;
-        Some(RxQueue { port: self.device.port, queue, _device: self.device.clone() })
+        Some(RxQueue(match &self.kind {
+            Kind::Device(device) => Receive::Device(DeviceQueue::new(device, queue)),
+            Kind::Guest(guest, pool) => Receive::Guest(Receiver::new(guest.clone(), queue, pool.clone())),
+        }))
     }
 
     /// Send queue `queue`, once; `None` if it was taken or there is none.
     pub fn take_tx(&mut self, queue: u16) -> Option<TxQueue> {
         take(&mut self.tx, queue)?;
-        Some(TxQueue { port: self.device.port, queue, _device: self.device.clone() })
+        Some(TxQueue(match &self.kind {
+            Kind::Device(device) => Transmit::Device(DeviceQueue::new(device, queue)),
+            Kind::Guest(guest, _) => Transmit::Guest(Transmitter::new(guest.clone(), queue)),
+        }))
     }
 }
 
@@ -158,11 +212,25 @@ pub struct PortStats {
     pub rx_no_mbuf: u64,
 }
 
-/// A receive queue, for one thread at a time.
-pub struct RxQueue {
+/// A queue of a device, one way or the other.
+struct DeviceQueue {
     port: u16,
     queue: u16,
     _device: Arc<Device>,
+}
+
+impl DeviceQueue {
+    fn new(device: &Arc<Device>, queue: u16) -> Self {
+        Self { port: device.port, queue, _device: device.clone() }
+    }
+}
+
+/// A receive queue, for one thread at a time.
+pub struct RxQueue(Receive);
+
+enum Receive {
+    Device(DeviceQueue),
+    Guest(Receiver),
 }
 
 impl RxQueue {
@@ -171,13 +239,17 @@ impl RxQueue {
     /// Ask with an empty burst: the vector code of some NIC drivers gives none where there is room for less than four.
     #[inline]
     pub fn burst(&mut self, burst: &mut Burst, limit: usize) -> usize {
+        let DeviceQueue { port, queue, .. } = match &mut self.0 {
+            Receive::Device(queue) => queue,
+            Receive::Guest(receiver) => return receiver.burst(burst, limit),
+        };
         let len = burst.len();
         let room = burst.remaining_capacity().min(limit.max(LEAST)) as u16;
         // SAFETY: the burst has room for that many pointers after its `len`, a buffer is one pointer, and the
         // port is started as long as its device lives. `&mut self`: no other thread uses the queue.
         unsafe {
             let free = burst.as_mut_ptr().add(len).cast();
-            let received = usize::from(dpdk_sys::rte_eth_rx_burst(self.port, self.queue, free, room));
+            let received = usize::from(dpdk_sys::rte_eth_rx_burst(*port, *queue, free, room));
             burst.set_len(len + received);
             received
         }
@@ -188,17 +260,21 @@ impl RxQueue {
 const LEAST: usize = 4;
 
 /// A send queue, for one thread at a time.
-pub struct TxQueue {
-    port: u16,
-    queue: u16,
-    _device: Arc<Device>,
+pub struct TxQueue(Transmit);
+
+enum Transmit {
+    Device(DeviceQueue),
+    Guest(Transmitter),
 }
 
 impl TxQueue {
     /// Whether the port's link is up: on a vhost-user port, whether a guest is there.
     pub fn link_up(&self) -> bool {
-        // SAFETY: the port is open as long as its device lives.
-        unsafe { dpdk_sys::dpdk_sys_link_up(self.port) == 1 }
+        match &self.0 {
+            // SAFETY: the port is open as long as its device lives.
+            Transmit::Device(queue) => unsafe { dpdk_sys::dpdk_sys_link_up(queue.port) == 1 },
+            Transmit::Guest(transmitter) => transmitter.link_up(),
+        }
     }
 
     /// Sends packets from the front of `burst` and removes them; returns how many.
@@ -207,12 +283,16 @@ impl TxQueue {
     /// and free.
     #[inline]
     pub fn burst(&mut self, burst: &mut Burst) -> usize {
+        let DeviceQueue { port, queue, .. } = match &mut self.0 {
+            Transmit::Device(queue) => queue,
+            Transmit::Guest(transmitter) => return transmitter.burst(burst),
+        };
         let len = burst.len();
         let first = burst.as_mut_ptr();
         // SAFETY: the burst owns `len` buffers, laid out as pointers. Those sent belong to the device, so the
         // others are moved over them without dropping. The port and the queue are as in `RxQueue::burst`.
         unsafe {
-            let sent = dpdk_sys::rte_eth_tx_burst(self.port, self.queue, first.cast(), len as u16);
+            let sent = dpdk_sys::rte_eth_tx_burst(*port, *queue, first.cast(), len as u16);
             let sent = usize::from(sent).min(len);
             if sent > 0 {
                 std::ptr::copy(first.add(sent), first, len - sent);

@@ -84,6 +84,65 @@ impl Mbuf {
         fits
     }
 
+    /// What an empty buffer has room for, after its headroom.
+    #[inline]
+    pub(super) fn spare_mut(&mut self) -> &mut [u8] {
+        let room = self.tailroom();
+        let raw = self.raw_mut();
+        // SAFETY: as many bytes of the buffer, which is initialised memory, follow the packet's, and nobody else refers to
+        // them.
+        unsafe {
+            let start = raw.buf_addr.cast::<u8>().add(usize::from(raw.data_off) + usize::from(raw.data_len));
+            slice::from_raw_parts_mut(start, room)
+        }
+    }
+
+    /// Says that an empty buffer holds `len` bytes, no more than there is room for.
+    #[inline]
+    pub(super) fn fill_spare(&mut self, len: usize) {
+        let len = len.min(self.tailroom());
+        let raw = self.raw_mut();
+        raw.data_len = len as u16;
+        raw.pkt_len = len as u32;
+    }
+
+    /// Puts `more` behind the packet, as its last segment.
+    pub(super) fn chain(&mut self, more: Self) {
+        let mut last = self.0.as_ptr();
+        // SAFETY: the chain is owned with its first segment; a null `next` ends it.
+        let last = unsafe {
+            while let Some(next) = NonNull::new((*last).next) {
+                last = next.as_ptr();
+            }
+            &mut *last
+        };
+        let (segments, len) = (more.raw().nb_segs, more.raw().pkt_len);
+        last.next = more.0.as_ptr();
+        // It belongs to the chain now.
+        mem::forget(more);
+        let raw = self.raw_mut();
+        raw.nb_segs += segments;
+        raw.pkt_len += len;
+    }
+
+    /// The bytes of each of the packet's segments.
+    pub(super) fn segments(&self) -> impl Iterator<Item = &[u8]> {
+        let mut segment: *const rte_mbuf = self.0.as_ptr();
+        std::iter::from_fn(move || {
+            if segment.is_null() {
+                return None;
+            }
+            // SAFETY: the chain is owned with its first segment, and borrowed with it; a segment's bytes lie within its
+            // buffer, which is initialised memory.
+            unsafe {
+                let start = (*segment).buf_addr.cast::<u8>().add((*segment).data_off.into());
+                let bytes = slice::from_raw_parts(start, (*segment).data_len.into());
+                segment = (*segment).next;
+                Some(bytes)
+            }
+        })
+    }
+
     #[inline]
     fn raw(&self) -> &rte_mbuf {
         // SAFETY: the buffer is owned and initialised; its memory outlives it (see `Mempool`).
@@ -205,17 +264,10 @@ impl Frame for Mbuf {
         let copy = NonNull::new(unsafe { dpdk_sys::rte_pktmbuf_alloc(self.raw().pool) })?;
         // SAFETY: freshly allocated.
         let mut copy = unsafe { Self::from_raw(copy) };
-        let mut segment: *const rte_mbuf = self.0.as_ptr();
-        while !segment.is_null() {
-            // SAFETY: the chain is owned with its first segment, and borrowed with it.
-            let (bytes, next) = unsafe {
-                let start = (*segment).buf_addr.cast::<u8>().add((*segment).data_off.into());
-                (slice::from_raw_parts(start, (*segment).data_len.into()), (*segment).next)
-            };
+        for bytes in self.segments() {
             if !copy.extend_from_slice(bytes) {
                 return None;
             }
-            segment = next;
         }
         Some(copy)
     }

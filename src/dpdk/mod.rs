@@ -16,8 +16,14 @@ mod mempool;
 mod pages;
 mod vhost;
 
-/// Ports that a process can have, as DPDK was built.
-pub const MAX_PORTS: usize = dpdk_sys::RTE_MAX_ETHPORTS as usize;
+/// Devices that a process can have ports on, as DPDK was built. Guests' sockets are none.
+pub const MAX_DEVICES: usize = dpdk_sys::RTE_MAX_ETHPORTS as usize;
+
+/// Guests' sockets that a process can serve.
+///
+/// DPDK's vhost library waits for 1,024 files (`MAX_FDS` in its `fd_man.h`): one of its own, and of each guest the
+/// socket and the connection.
+pub const MAX_SOCKETS: usize = 511;
 
 pub use eal::{Eal, EalOptions, LogLevel};
 pub use error::Error;
@@ -27,4 +33,4 @@ pub use lcore::{LcoreGuard, keep_to, pin_and_register, register, tsc, tsc_hz, us
 pub use mbuf::{BURST, Burst, Mbuf, free_bulk};
 pub use mempool::Mempool;
 pub use pages::prefer_large_pages;
-pub use vhost::{VhostMode, VhostUser};
+pub use vhost::{Fault, VhostMode, VhostUser};

@@ -61,6 +61,8 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("ports::refusals", ports::refusals),
     ("ports::come_and_go_beside_others", ports::come_and_go_beside_others),
     ("vhost::exchange_in_one_process", vhost::exchange_in_one_process),
+    ("vhost::drivers_of_many_minds", vhost::drivers_of_many_minds),
+    ("vhost::several_queues", vhost::several_queues),
     ("vhost::long_packets_in_segments", vhost::long_packets_in_segments),
     ("vhost::guest_killed_and_back", vhost::guest_killed_and_back),
     ("vhost::client_mode", vhost::client_mode),

@@ -26,7 +26,7 @@ fn server(lab: &Lab, pool: &Mempool, name: &str) -> Port {
 pub fn exchange_in_one_process(lab: &Lab) {
     let pool = lab.pool();
     let (mut switch, mut guest) = pair(lab, &pool, "one");
-    assert_eq!(switch.driver(), "net_vhost");
+    assert_eq!(switch.driver(), "vhost-user");
     let (mut rx, mut tx) = (switch.take_rx(0).unwrap(), switch.take_tx(0).unwrap());
     let (mut guest_rx, mut guest_tx) = (guest.take_rx(0).unwrap(), guest.take_tx(0).unwrap());
     exchange(&pool, &mut tx, &mut guest_rx, 10_000);
@@ -35,6 +35,53 @@ pub fn exchange_in_one_process(lab: &Lab) {
     drop((guest, guest_rx, guest_tx));
     wait_for("the guest's end", || !switch.link_up());
     drop((switch, rx, tx));
+    assert_eq!(pool.in_use(), 0);
+}
+
+/// Whatever else a driver asks for, it gets rings that work.
+pub fn drivers_of_many_minds(lab: &Lab) {
+    let pool = lab.pool();
+    let minds = [
+        ",mrg_rxbuf=0",
+        ",in_order=0",
+        ",mrg_rxbuf=0,in_order=0",
+        ",packed_vq=1",
+        ",queue_size=1024",
+        ",vectorized=1",
+    ];
+    for (n, mind) in minds.iter().enumerate() {
+        let name = format!("mind{n}");
+        let mut switch = server(lab, &pool, &name);
+        let path = lab.socket(&name);
+        let device = format!("net_virtio_user_{name},mac=02:00:00:00:00:01,path={}{mind}", path.display());
+        let mut guest = Port::open(&lab.eal, &device, &PortOptions::new(&pool)).unwrap();
+        wait_for("the guest", || switch.link_up());
+        let (mut rx, mut tx) = (switch.take_rx(0).unwrap(), switch.take_tx(0).unwrap());
+        let (mut guest_rx, mut guest_tx) = (guest.take_rx(0).unwrap(), guest.take_tx(0).unwrap());
+        exchange(&pool, &mut tx, &mut guest_rx, 5_000);
+        exchange(&pool, &mut guest_tx, &mut rx, 5_000);
+        assert!(switch.take_faults().is_empty());
+    }
+    assert_eq!(pool.in_use(), 0);
+}
+
+pub fn several_queues(lab: &Lab) {
+    let pool = lab.pool();
+    let port = VhostUser { path: lab.socket("queues"), mode: VhostMode::Server, queues: 3 };
+    let mut switch = port.open(&lab.eal, &PortOptions::new(&pool)).unwrap();
+    let path = lab.socket("queues");
+    let device = format!("net_virtio_user_queues,mac=02:00:00:00:00:01,queues=3,path={}", path.display());
+    let options = PortOptions { rx_queues: 3, tx_queues: 3, ..PortOptions::new(&pool) };
+    let mut guest = Port::open(&lab.eal, &device, &options).unwrap();
+    wait_for("the guest", || switch.link_up());
+    for queue in 0..3 {
+        let (mut rx, mut tx) = (switch.take_rx(queue).unwrap(), switch.take_tx(queue).unwrap());
+        let (mut guest_rx, mut guest_tx) = (guest.take_rx(queue).unwrap(), guest.take_tx(queue).unwrap());
+        exchange(&pool, &mut tx, &mut guest_rx, 3_000);
+        exchange(&pool, &mut guest_tx, &mut rx, 3_000);
+    }
+    assert!(switch.take_rx(3).is_none());
+    drop((guest, switch));
     assert_eq!(pool.in_use(), 0);
 }
 

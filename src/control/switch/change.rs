@@ -9,7 +9,7 @@ use thiserror::Error;
 use tracing::{error, info, warn};
 use weft_pipelines::{Epoch, PortId};
 
-use super::{Buffers, Port, Silent, StartError, Switch, TooLittle, dpdk, open, take_queues};
+use super::{Buffers, NoRoom, Port, Silent, StartError, Switch, TooLittle, dpdk, open, take_queues};
 use crate::capture::InForce;
 use crate::config::checked::{Attach, Fabric, HostIndex};
 use crate::control::compile::{self, Compiled, PortPlan, Previous};
@@ -51,15 +51,10 @@ pub enum Refused {
     TooLittle(#[from] TooLittle),
     /// More ports than DPDK has room for, those counted that go.
     #[error(
-        "with the ports that come the host has {ports} open until those are closed that go, and DPDK as it was built \
-         has room for {max}: take away the one first, with a document between the two"
+        "with the ports that come, until those are closed that go, the host has {0}; or take away the ones first, with a \
+         document between the two"
     )]
-    TooManyPorts {
-        /// The ports.
-        ports: usize,
-        /// What fits.
-        max: usize,
-    },
+    NoRoom(NoRoom),
     /// A new port wants what one has that goes.
     #[error(
         "port {port}: {what} is still that of port {holder}, which goes with the same document: take it away first, with \
@@ -218,9 +213,10 @@ impl Switch {
     fn check_ports(&self, fabric: &Fabric, host: HostIndex, next: &Compiled) -> Result<(), Refused> {
         Buffers::new(fabric, host)?;
         let new = self.new_ports(fabric, host, next);
-        let ports = self.ports.iter().flatten().count() + new.len();
-        if ports > dpdk::MAX_PORTS && !new.is_empty() {
-            return Err(Refused::TooManyPorts { ports, max: dpdk::MAX_PORTS });
+        if !new.is_empty() {
+            let open = self.ports.iter().flatten().map(Port::is_device);
+            let coming = new.iter().map(|(_, plan)| plan.is_device());
+            NoRoom::check(open.chain(coming)).map_err(Refused::NoRoom)?;
         }
         let staying: HashSet<PortId> = next.ports.iter().copied().collect();
         let current = self.compiled.ports.iter().zip(compile::ports(&self.fabric, self.host));

@@ -1,18 +1,17 @@
-//! vhost-user ports: guests on this host, through a unix socket and shared memory.
+//! A vhost-user port's socket: what its path may be, and what may be there already.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{Eal, Error, Port, PortOptions};
+use super::Guest;
+use crate::dpdk::{Eal, Error, Port, PortOptions};
 use crate::tenancy::{Tenancy, tenancy};
 
 /// Where a vhost-user port meets its guest.
 ///
 /// [`Port::link_up`] says whether a guest is there. Sending to a port without one sends nothing; guests may
-/// come and go as they like, and be killed. What they leave to the device is completed: a packet received
-/// from a guest has its checksums, as no checksum offload is asked of the driver, which then computes them.
-/// Segmentation (TSO) is not offered to the guest. A packet too long for one buffer comes in several segments.
+/// come and go as they like, and be killed. No offload is offered to them: they compute their checksums, and
+/// segment what they send. A packet too long for one buffer comes in several segments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VhostUser {
     /// The unix socket.
@@ -39,21 +38,16 @@ impl VhostUser {
     /// As a server it removes a socket that a killed switch left behind, and refuses one that is served. The
     /// socket is removed with the port. It gets the permissions that the process's umask leaves.
     pub fn open(&self, eal: &Eal, options: &PortOptions) -> Result<Port, Error> {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-
         let path = self.checked_path()?;
         if self.mode == VhostMode::Server {
             remove_stale(&self.path)?;
             writable_folder(&self.path)?;
         }
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let client = u8::from(self.mode == VhostMode::Client);
-        let device = format!("net_vhost{number},iface={path},queues={},client={client}", self.queues);
-        let options = PortOptions { rx_queues: self.queues, tx_queues: self.queues, ..options.clone() };
-        Port::open(eal, &device, &options)
+        let guest = Guest::open(eal, path, self.mode == VhostMode::Client, self.queues)?;
+        Ok(Port::of_guest(guest, self.queues, &options.mempool))
     }
 
-    /// The path as a device argument can carry it.
+    /// The path as a document can carry it beside device arguments.
     fn checked_path(&self) -> Result<&str, Error> {
         let refused =
             |problem| Error::Option { option: "socket", value: self.path.display().to_string(), problem };
