@@ -10,7 +10,7 @@ use std::ptr;
 #[inline(always)]
 pub(super) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
     const PART: usize = 32;
-    if len < PART || len > 4 * PART {
+    if !(PART..=4 * PART).contains(&len) {
         // SAFETY: as promised.
         unsafe { ptr::copy_nonoverlapping(from, to, len) };
         return;

@@ -138,7 +138,9 @@ impl Ring {
             && memory.holds(layout.descriptors, 16 * size)
             && memory.holds(layout.available, 4 + 2 * size + index)
             && memory.holds(layout.used, 4 + 8 * size + index);
-        let aligned = layout.descriptors % 16 == 0 && layout.available % 2 == 0 && layout.used % 4 == 0;
+        let aligned = layout.descriptors.is_multiple_of(16)
+            && layout.available.is_multiple_of(2)
+            && layout.used.is_multiple_of(4);
         if !(fits && aligned) {
             return None;
         }

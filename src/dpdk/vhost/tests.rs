@@ -133,11 +133,13 @@ fn packets_come_in_whatever_way_they_are_laid_out() {
 
 #[test]
 fn what_is_no_packet_comes_without_a_byte() {
+    type Send<'a> = &'a dyn Fn(&mut Driver<'_>);
+
     let guest = Guest::new(16);
     let (mut driver, mut ring) = (Driver::new(&guest), guest.ring(true, false));
     let good = content(60, 1);
     // Shorter than a header; nothing after it; not the guest's; to be written to; indirect; without an end.
-    let sends: [(&dyn Fn(&mut Driver<'_>), bool); 8] = [
+    let sends: [(Send<'_>, bool); 8] = [
         (&|driver| driver.send_raw(&[(guest.buffer(0), 5, 0)]), true),
         (&|driver| driver.send_raw(&[(guest.buffer(0), HEADER as u32, 0)]), true),
         (&|driver| driver.send_raw(&[(1 << 40, 72, 0)]), true),

@@ -86,7 +86,7 @@ impl Guest {
     }
 
     pub fn word(&self, offset: usize) -> &AtomicU16 {
-        assert!(offset % 2 == 0);
+        assert!(offset.is_multiple_of(2));
         // SAFETY: it lies within the memory and is aligned.
         unsafe { AtomicU16::from_ptr(self.place(offset).cast()) }
     }
