@@ -71,7 +71,8 @@ impl Plan {
 pub struct Told {
     /// What came to the switch from each end.
     pub packets: [Vec<Stamped>; 2],
-    /// Segments with numbers that came to the switch and that their end had sent before.
+    /// Segments with numbers that came to the switch and that their end had sent before. Without those beyond all that had come
+    /// until then: whoever sees only what comes to the switch sees them for the first time.
     pub again: [u64; 2],
     /// Segments with numbers that came to the switch twice, though they were sent once.
     pub repeated: [u64; 2],
@@ -87,6 +88,7 @@ pub fn converse(plan: &Plan, ends: [Guest; 2], port: u16, start: u64) -> Told {
         serial: 0,
         now: start,
         latest: 0,
+        highest: [0; 2],
         chance: plan.seed,
         lost_syns: plan.lost_syns,
         told: Told::default(),
@@ -199,6 +201,8 @@ struct Talk<'a> {
     now: u64,
     /// The last stamp at the switch: no two are equal.
     latest: u64,
+    /// Behind the highest number of each end that has come to the switch.
+    highest: [u64; 2],
     chance: u64,
     lost_syns: u32,
     told: Told,
@@ -224,8 +228,8 @@ impl Talk<'_> {
             Event::Passes(from, segment) => self.pass(from, segment),
             Event::Arrives(from, segment) => self.arrive(1 - from, &segment),
             Event::Timeout(end, timer) => {
-                if self.ends[end].timer == timer && self.ends[end].una < self.ends[end].next {
-                    let of = &mut self.ends[end];
+                let of = &mut self.ends[end];
+                if of.timer == timer && of.una < of.next && !of.is_gone {
                     (of.backoff, of.recover, of.duplicates) = (of.backoff + 1, of.next, 0);
                     self.send_again(end);
                 }
@@ -248,7 +252,9 @@ impl Talk<'_> {
         self.latest = self.now.max(self.latest + 1);
         self.told.packets[from].push((self.latest, self.frame(from, &segment)));
         if segment.end() != segment.seq {
-            self.told.again[from] += u64::from(segment.is_again && !segment.is_repeated);
+            let is_new = segment.end() > self.highest[from];
+            self.told.again[from] += u64::from(segment.is_again && !segment.is_repeated && !is_new);
+            self.highest[from] = self.highest[from].max(segment.end());
             self.told.repeated[from] += u64::from(segment.is_repeated);
         }
         let is_syn = segment.flags & (SYN | ACK) == SYN;
