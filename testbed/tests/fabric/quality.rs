@@ -13,7 +13,7 @@ use testbed::{Error, Faults, GuestKind, GuestSpec, HostSpec, Lab, LabSpec, Resul
 use weft::report::FlowReport;
 
 use crate::flows::{Watched, sent_again};
-use crate::policy::traffic::{at, listener, pair, receive, send};
+use crate::policy::traffic::{accept, at, connection, listener, read, write};
 use crate::{root, run, settle};
 
 pub fn trials() -> Vec<Trial> {
@@ -23,6 +23,8 @@ pub fn trials() -> Vec<Trial> {
 const CLIENT: &str = "blue/client";
 const PORT: u16 = 5000;
 const BYTES: u64 = 200_000;
+/// Questions and answers before that, so that there is some quick one among them on a busy machine too.
+const ROUNDS: u64 = 20;
 
 /// A wire, and the server behind it.
 struct Cell {
@@ -79,23 +81,32 @@ fn measure(lab: &Lab, cell: &Cell) -> Result<Measured> {
     let to = at(&cell.address, PORT);
     let listener = listener(lab, &cell.guest, to)?;
     // Who has which MAC is known by then.
-    run(lab.guest(CLIENT), &format!("busybox ping -c 8 -i 0.1 -W 1 {} || true", cell.address))?;
+    run(lab.guest(CLIENT), &format!("busybox ping -c 3 -W 1 {} || true", cell.address))?;
     let before = sent_again(lab, CLIENT)?;
     let start = Instant::now();
-    let [client, server] = pair(lab, CLIENT, to, &listener)?;
+    let client = connection(lab, CLIENT, to)?;
     let connect = start.elapsed();
+    let server = accept(&listener)?;
+    for round in 0..ROUNDS {
+        for (from, to) in [(&client, &server), (&server, &client)] {
+            write(from, 100, round)?;
+            read(to, 100, round)?;
+        }
+    }
     thread::scope(|scope| {
-        let sender = scope.spawn(|| send(&client, BYTES, 3));
-        receive(&server, BYTES, 3)?;
+        let sender = scope.spawn(|| write(&client, BYTES, 3));
+        read(&server, BYTES, 3)?;
         sender.join().expect("no panic")
     })?;
     // When the answer is there, so is the acknowledgement of all that was sent.
-    send(&server, 1, 4)?;
-    receive(&client, 1, 4)?;
+    write(&server, 1, 4)?;
+    read(&client, 1, 4)?;
     let again = sent_again(lab, CLIENT)? - before;
-    let said = run(lab.guest(CLIENT), &format!("ss -Htin dst {} dport = :{PORT}", cell.address))?;
-    let least = said.split_whitespace().find_map(|word| word.strip_prefix("minrtt:")?.parse::<f64>().ok());
-    let least = least.ok_or_else(|| Error::failed("ss tells no minrtt", said.clone()))?;
+    let said = run(lab.guest(CLIENT), "ss --tcp --info --numeric --oneline")?;
+    let of = said.lines().find(|line| line.contains(&format!("{to} ")));
+    let least = of.and_then(|line| line.split_whitespace().find_map(|word| word.strip_prefix("minrtt:")));
+    let least: Option<f64> = least.and_then(|millis| millis.parse().ok());
+    let least = least.ok_or_else(|| Error::failed(format!("ss tells no minrtt of {to}"), said.clone()))?;
     let least = Duration::from_secs_f64(least / 1e3);
     Ok(Measured { connect, least, again, _streams: [client, server] })
 }
@@ -124,13 +135,10 @@ fn hold(cell: &Cell, measured: &Measured, flow: &FlowReport) {
         let most = measured.least.mul_f64(1.05) + SLACK;
         assert!(least <= most, "{what}");
     }
-    // What is timed here the kernel times too.
-    assert!(least + rest + SLACK >= measured.least.mul_f64(0.95), "{what}");
-    let tolerance = (measured.again as f64 * 0.05).max(1.0);
-    assert!(again.abs_diff(measured.again) as f64 <= tolerance, "{what}");
-    if lost == 0.0 && hurried == 0.0 {
-        assert_eq!(again, measured.again, "{what}");
-    }
+    // What overtakes is as fast as it likes; but the answer to the SYN is one of what is timed, unless that was sent twice.
+    let answered = nanos(flow.to.connect_ns);
+    assert!(!least.is_zero() && (least <= answered || lost > 0.0), "{what}");
+    assert_eq!(again, measured.again, "{what}");
 }
 
 /// What a busy machine may add between the switch and a guest.
