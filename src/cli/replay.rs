@@ -15,7 +15,7 @@ use crate::replay::recording::{RecordingError, Source};
 use crate::replay::{
     Input, InputSummary, NeighborMode, Options, Outcome, OutputError, Replay, SetupError, file_name,
 };
-use crate::report::Report;
+use crate::report::{FlowReport, Report};
 
 /// Bytes of a port's packets that wait to be written.
 const BUFFER: usize = 32 << 10;
@@ -47,6 +47,9 @@ pub struct Args {
     /// one of its addresses goes, or who sends ARP from one; else made of its address].
     #[arg(long, value_name = "UPLINK=MAC", value_parser = uplink_and_mac)]
     pub uplink_mac: Vec<(String, Mac)>,
+    /// Where the records of flows go, as lines of JSON: what `weft flows --follow --all --json` prints of a running switch.
+    #[arg(long, value_name = "FILE")]
+    pub flows: Option<PathBuf>,
     /// Another document: the recordings are replayed under it too, and the connections told that it would decide
     /// otherwise. What ports send is that under FABRIC, and so is the exit status.
     #[arg(long, value_name = "NEW")]
@@ -129,16 +132,35 @@ fn replay(args: &Args, fabric: &Fabric, new: Option<&Fabric>) -> Result<Outcome<
         return Err(Problem::Against { path: path.clone(), source });
     }
     let uplink_macs = args.uplink_mac.clone();
-    let options = Options { neighbors: args.neighbors, uplink_macs, decisions: new.is_some() };
+    let options = Options {
+        neighbors: args.neighbors,
+        uplink_macs,
+        decisions: new.is_some(),
+        flows: args.flows.is_some(),
+    };
     let replay = Replay::new(fabric, &args.host, &inputs, &options)?;
     fs::create_dir_all(&args.out).map_err(|source| Problem::File { path: args.out.clone(), source })?;
     let open = |port: &str| {
         let aside = Aside::create(args.out.join(file_name(port)))?;
         Ok(BufWriter::with_capacity(BUFFER, aside))
     };
-    let outcome = replay.run(open)?;
-    for output in &outcome.outputs {
-        let aside = output.writer.get_ref();
+    let records = args.flows.as_ref().map(|path| create(path)).transpose()?;
+    let mut records = records.map(|aside| BufWriter::with_capacity(BUFFER, aside));
+    let tell = |flow: FlowReport| {
+        let Some(records) = &mut records else { return Ok(()) };
+        serde_json::to_writer(&mut *records, &flow)?;
+        records.write_all(b"\n")
+    };
+    let outcome = replay.run(open, tell).map_err(|error| match (error, &args.flows) {
+        (OutputError::Flows(source), Some(path)) => Problem::File { path: path.clone(), source },
+        (error, _) => error.into(),
+    })?;
+    if let Some(records) = &mut records {
+        let aside = records.get_ref().path.clone();
+        records.flush().map_err(|source| Problem::File { path: aside, source })?;
+    }
+    let records = records.iter().map(BufWriter::get_ref);
+    for aside in outcome.outputs.iter().map(|output| output.writer.get_ref()).chain(records) {
         aside.settle().map_err(|source| Problem::File { path: aside.path.clone(), source })?;
     }
     let report = &outcome.report;
@@ -149,6 +171,10 @@ fn replay(args: &Args, fabric: &Fabric, new: Option<&Fabric>) -> Result<Outcome<
     }
     super::print(&text).map_err(Problem::Print)?;
     Ok(outcome)
+}
+
+fn create(path: &Path) -> Result<Aside, Problem> {
+    Aside::create(path.to_owned()).map_err(|source| Problem::File { path: path.to_owned(), source })
 }
 
 /// A file that is written beside its place and put there when it is whole: so a file can be input and output of one
@@ -163,7 +189,9 @@ struct Aside {
 
 impl Aside {
     fn create(path: PathBuf) -> io::Result<Self> {
-        let beside = path.with_extension("pcap.partial");
+        let mut beside = path.clone().into_os_string();
+        beside.push(".partial");
+        let beside = PathBuf::from(beside);
         fs::File::create(&beside)?;
         Ok(Self { path, beside })
     }

@@ -5,6 +5,7 @@ pub mod buffers;
 pub mod compile;
 pub mod decisions;
 pub mod diff;
+pub mod labels;
 pub mod observe;
 pub mod runtime_dir;
 pub mod sessions;

@@ -79,7 +79,7 @@ impl Flows {
     pub fn report(&mut self, found: &Found) -> Result<FlowReport, ReadError> {
         // Whoever names something new does so before packets of it come.
         self.names.refresh(&self.reader)?;
-        Ok(self.names.report(&self.reader, found))
+        Ok(self.names.report(found.worker, &found.record, |tick| self.reader.unix(tick)))
     }
 
     /// What comes next, as it stands in the file.

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use weft_pipelines::Tick;
+
 use crate::report::text::protocol_name;
 use crate::report::{FlowDns, FlowEnd, FlowReport};
 use crate::shm::record::{Flags, NOT_HERE, Record};
-use crate::shm::{Found, Labels, ReadError, Reader, What};
+use crate::shm::{Labels, ReadError, Reader, What};
 
 /// The names of one moment.
 #[derive(Debug)]
@@ -22,7 +24,11 @@ pub struct Names {
 impl Names {
     /// Those that `reader` gives now.
     pub fn new(reader: &Reader) -> Result<Self, ReadError> {
-        let labels = reader.labels()?;
+        reader.labels().map(Self::of)
+    }
+
+    /// These.
+    pub fn of(labels: Labels) -> Self {
         let endpoints = labels.iter_of(What::Endpoint).filter_map(|(vni, _, text)| {
             let (address, name) = text.split_once(' ')?;
             Some(((vni, address.parse().ok()?), name.to_owned()))
@@ -30,12 +36,7 @@ impl Names {
         let segments =
             labels.iter_of(What::Segment).map(|(tenant, vni, name)| (vni, (tenant, name.to_owned())));
         let rules = labels.iter_of(What::Rule).map(|(_, slot, name)| (slot, name.to_owned()));
-        Ok(Self {
-            endpoints: endpoints.collect(),
-            segments: segments.collect(),
-            rules: rules.collect(),
-            labels,
-        })
+        Self { endpoints: endpoints.collect(), segments: segments.collect(), rules: rules.collect(), labels }
     }
 
     /// Takes up others, if there are.
@@ -61,9 +62,8 @@ impl Names {
         self.rules.get(&slot).map_or("(removed)", String::as_str)
     }
 
-    /// A record with its names.
-    pub fn report(&self, reader: &Reader, found: &Found) -> FlowReport {
-        let record = &found.record;
+    /// A record of `worker` with its names. `unix` makes nanoseconds of UNIX time of a tick.
+    pub fn report(&self, worker: usize, record: &Record, unix: impl Fn(Tick) -> u64) -> FlowReport {
         let Record { vni, tenant, .. } = *record;
         let segment = self.segments.get(&vni).map(|(_, name)| name.clone());
         let tenant_name = self.labels.name(What::Tenant, tenant).map(str::to_owned);
@@ -72,10 +72,10 @@ impl Names {
             end: record.end.name().to_owned(),
             flow: record.flow,
             number: record.number,
-            written_unix_ns: reader.unix(record.written),
-            started_unix_ns: reader.unix(record.started),
-            last_unix_ns: reader.unix(record.last),
-            worker: found.worker as u32,
+            written_unix_ns: unix(record.written),
+            started_unix_ns: unix(record.started),
+            last_unix_ns: unix(record.last),
+            worker: worker as u32,
             tenant: tenant_name.unwrap_or_default(),
             segment: segment.unwrap_or_default(),
             vni,

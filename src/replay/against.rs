@@ -85,8 +85,8 @@ pub fn compare(
         let uplinks = index.map_or(&[][..], |index| &fabric.hosts[index.0].uplinks);
         let has = |name: &str| uplinks.iter().any(|uplink| uplink.name == name);
         let uplink_macs = options.uplink_macs.iter().filter(|(name, _)| has(name)).cloned().collect();
-        let options = Options { uplink_macs, decisions: true, ..*options };
-        match Replay::new(fabric, host, &common, &options)?.run(|_| Ok(io::sink())) {
+        let options = Options { uplink_macs, decisions: true, flows: false, ..*options };
+        match Replay::new(fabric, host, &common, &options)?.run(|_| Ok(io::sink()), |_| Ok(())) {
             Ok(outcome) => Ok(outcome.decisions),
             Err(never) => unreachable!("nowhere takes what is written: {never}"),
         }

@@ -36,8 +36,11 @@ use weft_pipelines::{Epoch, HopId, Mac, Plane, PortId, TestFrame, Tick, WorkerId
 
 use crate::config::checked::{Fabric, HostIndex};
 use crate::control::compile::{self, Compiled, PortPlan, TooMany, compile};
+use crate::control::labels::labels;
 use crate::control::observe::Observation;
-use crate::report::Report;
+use crate::flows::names::Names;
+use crate::report::{FlowReport, Report};
+use crate::shm::Labels;
 use crate::worker::{Neighbor, Poll, Standing, Work};
 
 use decisions::Decisions;
@@ -72,6 +75,8 @@ pub struct Options {
     pub uplink_macs: Vec<(String, Mac)>,
     /// Whether to keep what policy decided.
     pub decisions: bool,
+    /// Whether to tell of flows.
+    pub flows: bool,
 }
 
 /// How the underlay's next hops get their MACs where the document gives none.
@@ -155,6 +160,8 @@ pub struct Outcome<W> {
     pub outputs: Vec<Output<W>>,
     /// What policy decided of each connection at first, if that was to be kept.
     pub decisions: Vec<Decided>,
+    /// What was told of flows, if that was asked for and is kept in memory.
+    pub flows: Vec<FlowReport>,
 }
 
 /// The name of the file for what `port` sent: `blue/web1` is `blue.web1.pcap`, `up0` is `up0.pcap`.
@@ -168,6 +175,8 @@ pub struct Replay {
     inputs: Merged,
     neighbors: NeighborMode,
     decisions: bool,
+    /// For what is told of flows, if that is wanted.
+    names: Option<Names>,
 }
 
 impl Replay {
@@ -189,17 +198,25 @@ impl Replay {
         }
         let macs = uplink_macs(fabric, index, inputs, options)?;
         let compiled = compile(fabric, index, &macs, 1, Epoch(1), None)?;
-        let Options { neighbors, decisions, .. } = *options;
-        Ok(Self { compiled, inputs: Merged::new(streams), neighbors, decisions })
+        let Options { neighbors, decisions, flows, .. } = *options;
+        let names = flows.then(|| Names::of(Labels::new(labels(fabric, &compiled))));
+        Ok(Self { compiled, inputs: Merged::new(streams), neighbors, decisions, names })
     }
 
-    /// Runs it. `open` says where the pcap of each port, of which it gets the name, is written to.
+    /// Runs it. `open` says where the pcap of each port, of which it gets the name, is written to; `tell` gets each record of
+    /// a flow, as soon as it is made, if [`Options::flows`] asks for them. Nothing limits how many there are of what policy
+    /// denies, as a running switch does.
     ///
     /// # Errors
     ///
     /// When an output can't be written. Trouble with an input is in the outcome.
-    pub fn run<W: Write>(self, open: impl FnMut(&str) -> io::Result<W>) -> Result<Outcome<W>, OutputError> {
-        let Self { compiled, mut inputs, neighbors, decisions } = self;
+    pub fn run<W: Write>(
+        self,
+        open: impl FnMut(&str) -> io::Result<W>,
+        mut tell: impl FnMut(FlowReport) -> io::Result<()>,
+    ) -> Result<Outcome<W>, OutputError> {
+        let Self { compiled, mut inputs, neighbors, decisions, names } = self;
+        let flows = names.map(|names| outputs::Flows { names, tell: &mut tell });
         let names = compiled.labels.ports.iter().map(|label| label.name.clone());
         let start = Tick(inputs.next_stamp().unwrap_or_default());
         let mut run = Run {
@@ -212,6 +229,7 @@ impl Replay {
             compiled: &compiled,
         };
         run.outputs.decisions = decisions.then(Decisions::default);
+        run.outputs.flows = flows;
         for arrival in &mut inputs {
             run.pass_until(Tick(arrival.stamp));
             run.receive(&arrival);
@@ -221,13 +239,18 @@ impl Replay {
         let report = run.report();
         let decisions = run.outputs.decisions.take().map_or_else(Vec::new, Decisions::finish);
         let outputs = run.outputs.finish()?;
-        Ok(Outcome { report, inputs: inputs.summaries(), outputs, decisions })
+        Ok(Outcome { report, inputs: inputs.summaries(), outputs, decisions, flows: Vec::new() })
     }
 
     /// Runs it with the outputs in memory.
     pub fn run_in_memory(self) -> Outcome<Vec<u8>> {
-        match self.run(|_| Ok(Vec::new())) {
-            Ok(outcome) => outcome,
+        let mut flows = Vec::new();
+        let keep = |flow| {
+            flows.push(flow);
+            Ok(())
+        };
+        match self.run(|_| Ok(Vec::new()), keep) {
+            Ok(outcome) => Outcome { flows, ..outcome },
             Err(never) => unreachable!("memory takes what is written: {never}"),
         }
     }
@@ -237,7 +260,7 @@ impl Replay {
 struct Run<'a, W: Write> {
     compiled: &'a Compiled,
     plane: Plane<TestFrame>,
-    outputs: Outputs<W>,
+    outputs: Outputs<'a, W>,
     /// `None` when next hops are really asked.
     assumed: Option<Assumed>,
     start: Tick,

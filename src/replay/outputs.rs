@@ -1,4 +1,4 @@
-//! Where a replay's packets leave to: one pcap for each port.
+//! Where a replay's packets leave to, one pcap for each port; and what is told of their flows.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -6,11 +6,15 @@ use std::time::Duration;
 use pcap_file::pcap::{PcapHeader, PcapPacket, PcapWriter};
 use pcap_file::{DataLink, Endianness, PcapError, TsResolution};
 use thiserror::Error;
+use weft_pipelines::flow::FlowRecord;
 use weft_pipelines::sink::Decided;
 use weft_pipelines::{Burst, Eyes, Frame, Handed, PortId, Sink, TestFrame, Tick, WorkerId};
 
 use super::decisions::Decisions;
 use super::recording::{LATEST, MAX_PACKET};
+use crate::flows::names::Names;
+use crate::report::FlowReport;
+use crate::worker::record_of;
 
 /// What a port sent.
 #[derive(Debug)]
@@ -23,28 +27,42 @@ pub struct Output<W> {
 
 /// An output can't be written.
 #[derive(Debug, Error)]
-#[error("the output of port {port}: {source}")]
-pub struct OutputError {
-    /// Which port's.
-    pub port: String,
-    /// Why not.
-    pub source: io::Error,
+pub enum OutputError {
+    /// What a port sent.
+    #[error("the output of port {port}: {source}")]
+    Port {
+        /// Which port's.
+        port: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// What is told of flows.
+    #[error("the records of flows: {0}")]
+    Flows(io::Error),
+}
+
+/// What takes what is told of flows.
+pub(super) struct Flows<'a> {
+    pub(super) names: Names,
+    pub(super) tell: &'a mut dyn FnMut(FlowReport) -> io::Result<()>,
 }
 
 /// A replay's sink.
-pub(super) struct Outputs<W: Write> {
+pub(super) struct Outputs<'a, W: Write> {
     /// The virtual time that is written.
     pub(super) now: Tick,
     /// What policy decided, if that is wanted.
     pub(super) decisions: Option<Decisions>,
     eyes: Eyes<TestFrame>,
+    /// Who is told of flows, if anybody.
+    pub(super) flows: Option<Flows<'a>>,
     /// By port.
     pcaps: Vec<(String, PcapWriter<W>)>,
     /// The first that went wrong.
     failed: Option<OutputError>,
 }
 
-impl<W: Write> Outputs<W> {
+impl<W: Write> Outputs<'_, W> {
     /// A pcap for each of the ports `names`, where `open` says.
     pub(super) fn new(
         names: impl Iterator<Item = String>,
@@ -56,10 +74,10 @@ impl<W: Write> Outputs<W> {
                 open(&port).and_then(|writer| PcapWriter::with_header(writer, header()).map_err(why));
             match started {
                 Ok(pcap) => pcaps.push((port, pcap)),
-                Err(source) => return Err(OutputError { port, source }),
+                Err(source) => return Err(OutputError::Port { port, source }),
             }
         }
-        Ok(Self { now: Tick(0), decisions: None, eyes: Eyes::default(), pcaps, failed: None })
+        Ok(Self { now: Tick(0), decisions: None, flows: None, eyes: Eyes::default(), pcaps, failed: None })
     }
 
     /// What went wrong since the last time, if anything.
@@ -74,7 +92,7 @@ impl<W: Write> Outputs<W> {
             let mut writer = pcap.into_writer();
             match writer.flush() {
                 Ok(()) => Ok(Output { port, writer }),
-                Err(source) => Err(OutputError { port, source }),
+                Err(source) => Err(OutputError::Port { port, source }),
             }
         };
         self.pcaps.into_iter().map(finish).collect()
@@ -99,7 +117,7 @@ fn why(error: PcapError) -> io::Error {
     }
 }
 
-impl<W: Write> Sink<TestFrame> for Outputs<W> {
+impl<W: Write> Sink<TestFrame> for Outputs<'_, W> {
     fn send(&mut self, port: PortId, burst: &mut Burst<TestFrame>) {
         let Some((name, pcap)) = self.pcaps.get_mut(port.index()) else { return burst.clear() };
         let stamp = Duration::from_nanos(self.now.0.min(LATEST));
@@ -107,7 +125,7 @@ impl<W: Write> Sink<TestFrame> for Outputs<W> {
             let data = frame.data();
             let written = pcap.write_packet(&PcapPacket::new(stamp, data.len() as u32, data));
             if let (Err(error), None) = (written, &self.failed) {
-                self.failed = Some(OutputError { port: name.clone(), source: why(error) });
+                self.failed = Some(OutputError::Port { port: name.clone(), source: why(error) });
             }
         }
     }
@@ -123,6 +141,16 @@ impl<W: Write> Sink<TestFrame> for Outputs<W> {
 
     fn eyes(&mut self) -> &mut Eyes<TestFrame> {
         &mut self.eyes
+    }
+
+    fn flow(&mut self, flow: &FlowRecord) {
+        let Some(Flows { names, tell }) = &mut self.flows else { return };
+        let worker = WorkerId(0);
+        // A tick is a nanosecond of UNIX time.
+        let report = names.report(worker.index(), &record_of(flow, worker), |tick| tick.0);
+        if let (Err(error), None) = (tell(report), &self.failed) {
+            self.failed = Some(OutputError::Flows(error));
+        }
     }
 
     fn decided(&mut self, decided: &Decided, _: bool) {

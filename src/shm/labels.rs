@@ -198,6 +198,12 @@ pub struct Labels {
 }
 
 impl Labels {
+    /// These, as no file has them.
+    pub fn new(labels: impl IntoIterator<Item = Label>) -> Self {
+        let texts = labels.into_iter().map(|Label { what, id, parent, text }| ((what, parent, id), text));
+        Self { generation: 0, texts: texts.collect() }
+    }
+
     /// Those in `words`.
     ///
     /// # Errors

@@ -114,7 +114,7 @@ const fn rows(sizes: &Sizes) -> u64 {
 }
 
 /// What is told of a flow, as others read it.
-fn record_of(flow: &FlowRecord, worker: WorkerId) -> Record {
+pub fn record_of(flow: &FlowRecord, worker: WorkerId) -> Record {
     let is_v6 = flow.initiator.0.is_ipv6();
     let end = match flow.event {
         Event::Ended(end) => end_of(end),

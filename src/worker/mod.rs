@@ -22,7 +22,7 @@ use weft_pipelines::snapshot::{Guest, PortKind};
 use weft_pipelines::{BURST, Frame, HopId, Plane, PortId, Reason, Snapshot, WorkerId};
 
 pub use clock::Clock;
-pub use export::Export;
+pub use export::{Export, record_of};
 pub use latency::{SAMPLED, Sampler};
 pub use log::{Decisions, Log};
 pub use mail::{

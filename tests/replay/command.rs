@@ -6,6 +6,8 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use weft::replay::Options;
+use weft::report::FlowReport;
 
 use crate::lab::*;
 
@@ -95,6 +97,41 @@ fn two_runs_give_the_same_bytes() {
     for mode in ["assume", "arp"] {
         assert_eq!(run("one", mode), run("two", mode));
     }
+}
+
+#[test]
+fn flows_are_lines_of_json_as_of_a_running_switch() {
+    let lab = Lab::new();
+    let line = "--host hv-a --in blue/web1=web1.pcap --out out --flows flows.jsonl";
+    let output = lab.replay(line);
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+    let text = fs::read_to_string(lab.path("flows.jsonl")).unwrap();
+    let flows: Vec<FlowReport> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told = |flow: &FlowReport| (flow.event.clone(), flow.end.clone(), flow.to.endpoint.clone());
+    let told: Vec<_> = flows.iter().map(told).collect();
+    let record = |event: &str, end: &str, to: &str| (event.to_owned(), end.to_owned(), Some(to.to_owned()));
+    let expected = [
+        record("start", "open", "blue/db1"),
+        record("start", "open", "blue/web2"),
+        record("end", "stopped", "blue/db1"),
+        record("end", "stopped", "blue/web2"),
+    ];
+    assert_eq!(told, expected);
+    let far = &flows[0];
+    assert_eq!((far.started_unix_ns, far.written_unix_ns), (START, START));
+    assert_eq!((far.tenant.as_str(), far.segment.as_str(), far.vni), ("blue", "front", 1001));
+    assert_eq!((far.from.endpoint.as_deref(), far.rule.as_str()), (Some("blue/web1"), "default"));
+    assert_eq!((flows[2].from.packets, flows[2].to.packets), (1, 0));
+    // The same again, and the same in memory.
+    lab.replay(line);
+    assert_eq!(fs::read_to_string(lab.path("flows.jsonl")).unwrap(), text);
+    let recording = input("blue/web1", fs::read(lab.path("web1.pcap")).unwrap());
+    let options = Options { flows: true, ..Options::default() };
+    assert_eq!(replayed("hv-a", &[recording], &options).0.flows, flows);
+    // A place that can't be written to.
+    let output = lab.replay("--host hv-a --in blue/web1=web1.pcap --out out --flows none/flows.jsonl");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).starts_with("weft: none/flows.jsonl: "), "{}", stderr(&output));
 }
 
 #[test]

@@ -4,8 +4,10 @@
 
 mod against;
 mod command;
+mod conversation;
 mod hostile;
 mod lab;
+mod quality;
 mod recordings;
 mod tshark;
 mod ways;

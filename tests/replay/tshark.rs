@@ -8,7 +8,7 @@ use weft::replay::Options;
 use crate::lab::*;
 
 /// The fields of each packet in `pcap`, as tshark decodes them.
-fn decoded(pcap: &Path, fields: &[&str]) -> Vec<Vec<String>> {
+pub fn decoded(pcap: &Path, fields: &[&str]) -> Vec<Vec<String>> {
     let mut tshark = Command::new("tshark");
     tshark.arg("-r").arg(pcap).args(["-o", "ip.check_checksum:TRUE", "-n", "-T", "fields"]);
     for field in fields {

@@ -218,7 +218,7 @@ fn quality() -> Result<()> {
 }
 
 /// Segments that a guest's kernel has sent again.
-fn sent_again(lab: &Lab, guest: &str) -> Result<u64> {
+pub fn sent_again(lab: &Lab, guest: &str) -> Result<u64> {
     let table = run(lab.guest(guest), "cat /proc/net/snmp")?;
     let mut rows = table.lines().filter_map(|line| line.strip_prefix("Tcp: "));
     let (names, values) = (rows.next().unwrap_or_default(), rows.next().unwrap_or_default());
@@ -265,16 +265,16 @@ fn open(lab: &Lab, host: &str) -> Result<Flows> {
 }
 
 /// A reader that follows a switch to its end.
-struct Watched {
+pub struct Watched {
     ends: Arc<std::sync::Mutex<BTreeSet<String>>>,
     gave_up: Arc<AtomicBool>,
     work: Option<JoinHandle<Result<Seen>>>,
 }
 
 /// What it has seen.
-struct Seen {
+pub struct Seen {
     /// The last record of each flow.
-    flows: BTreeMap<u64, FlowReport>,
+    pub flows: BTreeMap<u64, FlowReport>,
     /// Records of what was not let begin.
     denied: u64,
     missed: Missed,
@@ -282,7 +282,7 @@ struct Seen {
 }
 
 impl Watched {
-    fn start(lab: &Lab, host: &str) -> Result<Self> {
+    pub fn start(lab: &Lab, host: &str) -> Result<Self> {
         let mut flows = open(lab, host)?;
         let ends = Arc::<std::sync::Mutex<BTreeSet<String>>>::default();
         let gave_up = Arc::new(AtomicBool::new(false));
@@ -316,7 +316,7 @@ impl Watched {
     }
 
     /// What it has seen when the switch has ended.
-    fn finish(mut self) -> Result<Seen> {
+    pub fn finish(mut self) -> Result<Seen> {
         let work = self.work.take().ok_or_else(|| Error::failed("finished twice".to_owned(), ""))?;
         wait_for(SOON, "a reader to see the end", || Ok(work.is_finished().then_some(())))?;
         on("reading", work.join().map_err(|_| std::io::Error::other("a panic")))?

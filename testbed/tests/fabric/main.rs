@@ -10,6 +10,7 @@ mod machines;
 mod policy;
 mod program;
 mod qos;
+mod quality;
 mod service;
 mod spoofing;
 mod tenants;
@@ -42,6 +43,7 @@ fn main() {
     trials.extend(policy::trials());
     trials.extend(qos::trials());
     trials.extend(flows::trials());
+    trials.extend(quality::trials());
     trials.extend(export::trials());
     trials.extend(service::trials());
     libtest_mimic::run(&arguments, trials).exit();
