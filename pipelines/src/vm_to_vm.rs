@@ -34,6 +34,7 @@ pub fn vm_to_vm<F: Frame, S: Sink<F>>(
     check_policy::check_policy(context, batch, Opener::Guest(port));
     context.sink.eyes().see("check_policy", batch);
     meter::meter(context, port, guest, batch);
+    context.sink.eyes().see("meter", batch);
     part(context, port, guest, batch, leaving);
     vm_to_fabric::vm_to_fabric(context, port, guest, leaving);
 }
