@@ -21,6 +21,7 @@ pub mod shm;
 pub mod suggest;
 pub mod tenancy;
 pub mod top;
+pub mod trace;
 pub mod worker;
 
 /// The version of this build: the package's, and what it was built from.

@@ -31,6 +31,7 @@ enum Command {
     Suggest(cli::suggest::Args),
     Test(cli::test::Args),
     Top(cli::top::Args),
+    Trace(cli::trace::Args),
 }
 
 fn main() -> ExitCode {
@@ -51,5 +52,6 @@ fn main() -> ExitCode {
         Command::Suggest(args) => cli::suggest::run(args),
         Command::Test(args) => cli::test::run(args),
         Command::Top(args) => cli::top::run(args),
+        Command::Trace(args) => cli::trace::run(args),
     }
 }

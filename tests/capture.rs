@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use weft::capture::tap::{Wanted, tap};
+use weft::trace::tap as trace;
 use weft_pipelines::testing::Treadmill;
 use weft_pipelines::testing::entry::{guest_frames, underlay_frames};
 use weft_pipelines::testing::frames::udp4_to;
@@ -38,6 +39,35 @@ unsafe impl GlobalAlloc for Counting {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
         // SAFETY: as above.
         unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[test]
+fn a_tap_of_a_trace_allocates_nothing() {
+    let flood = vec![udp4_to(Mac::BROADCAST, WEB1, WEB2, b"x"); 40];
+    for (name, port, frames) in [
+        ("every kind", port::BLUE_WEB1, guest_frames()),
+        ("every kind from the fabric", port::UPLINK, underlay_frames()),
+        ("flood", port::BLUE_WEB1, flood),
+    ] {
+        for filter in ["", "drop", "not drop"] {
+            let wanted = trace::Wanted {
+                ports: None,
+                filter: filter.parse().unwrap(),
+                vnis: Vec::new(),
+                vxlan_port: 4789,
+                left: 100_000.into(),
+            };
+            let (mut taps, mut trays) = trace::taps(&Arc::new(wanted), 1);
+            let mut treadmill = Treadmill::new(host::HV_A, port, &frames);
+            treadmill.watch(Box::new(taps.remove(0)));
+            let before = ALLOCATIONS.get();
+            let packets: usize = (0..200).map(|_| treadmill.burst()).sum();
+            let count = ALLOCATIONS.get() - before;
+            assert_eq!(count, 0, "{name}, {filter}");
+            assert!(packets > 1000, "{name}: {packets}");
+            assert!(std::iter::from_fn(|| trays[0].take()).count() > 0 || !filter.is_empty(), "{name}");
+        }
     }
 }
 

@@ -161,7 +161,7 @@ fn a_refusal_names_the_rule_or_the_default_with_its_line() {
     let default = document(POLICY).lines().position(|line| line.contains("default: deny")).unwrap() + 1;
     assert!(!told.passes && told.back.is_empty());
     assert_eq!(told.verdict, format!("does not pass: on hv-b denied by the default (line {default})"));
-    assert_eq!(told.there.last().unwrap().dropped, Some("policy_denied"));
+    assert_eq!(told.there.last().unwrap().dropped.as_deref(), Some("policy_denied"));
 }
 
 #[test]

@@ -1,11 +1,11 @@
-//! Who wants to see packets, and what the stages make of them: `weft capture`, `weft explain`, tests.
+//! Who wants to see packets, and what the stages make of them: `weft capture`, `weft trace`, `weft explain`, tests.
 
 use core::fmt;
 
 use arrayvec::ArrayVec;
 
 use crate::batch::Batch;
-use crate::ids::{PortId, Tick};
+use crate::ids::{PortId, Tick, WorkerId};
 use crate::verdict::Reason;
 
 /// Witnesses that may look at once.
@@ -39,9 +39,14 @@ pub trait Witness<F>: Send {
     /// The stage of that name has gone over `batch`.
     fn saw(&mut self, stage: &'static str, batch: &Batch<F>);
 
-    /// `copy` was made of a packet that goes to several. Its buffer may have been another's before.
-    fn copied(&mut self, copy: &F) {
-        let _ = copy;
+    /// `copy` was made of `frame`, which goes to several. Its buffer may have been another's before.
+    fn copied(&mut self, frame: &F, copy: &F) {
+        let _ = (frame, copy);
+    }
+
+    /// `frame` is about to be given to another worker, whose it is from then on.
+    fn handed(&mut self, worker: WorkerId, frame: &F) {
+        let _ = (worker, frame);
     }
 
     /// `frame` goes no further, and no stage that shows its burst said so. It was received from `port`, or was on its way
@@ -124,10 +129,16 @@ impl<F> Eyes<F> {
 
     /// Shows a copy.
     #[inline]
-    pub fn copy(&mut self, copy: &F) {
+    pub fn copy(&mut self, frame: &F, copy: &F) {
         if self.are_open() {
-            self.each(|witness| witness.copied(copy));
+            self.each(|witness| witness.copied(frame, copy));
         }
+    }
+
+    /// Shows what another worker is about to be given.
+    #[inline(never)]
+    pub fn hand(&mut self, worker: WorkerId, frame: &F) {
+        self.each(|witness| witness.handed(worker, frame));
     }
 
     /// Shows what is dropped behind the last stage that shows its burst.

@@ -320,7 +320,7 @@ impl<F: Frame> Witness<F> for Tap {
         }
     }
 
-    fn copied(&mut self, copy: &F) {
+    fn copied(&mut self, _: &F, copy: &F) {
         // Whatever lay there has left.
         if let Some(held) = self.held_as(copy) {
             held.place = 0..0;

@@ -8,7 +8,7 @@ use super::plan::ask;
 use super::show::Target;
 use crate::config::scalar::Codepoint;
 use crate::config::{self, Fabric};
-use crate::explain::{Ask, End, Explanation, Purpose, SOURCE_PORT, Step, Written, explain};
+use crate::explain::{Ask, Explanation, Purpose, SOURCE_PORT, Written, explain, lines, title, widths};
 use crate::report::Document;
 
 /// Tells what would happen to a connection, stage by stage, with the rule that decides.
@@ -99,26 +99,14 @@ fn as_json(explanation: &Explanation) -> String {
 }
 
 fn as_text(explanation: &Explanation, purpose: Purpose) -> String {
-    let Explanation { from, to, service, source, notes, there, back, verdict, .. } = explanation;
-    let end = |end: &End| match &end.endpoint {
-        Some(name) => format!("{name} ({})", end.address),
-        None => end.address.to_string(),
-    };
-    let source = match purpose.source_name() {
-        Some(name) => format!(", {name} {source}"),
-        None => String::new(),
-    };
-    let mut text = format!("{} to {}, {service}{source}\n", end(from), end(to));
+    let Explanation { from, to, source, notes, there, back, verdict, .. } = explanation;
+    let mut text = title(from, to, purpose, Some(*source)) + "\n";
     notes.iter().for_each(|note| text.push_str(&format!("note: {note}\n")));
-    let steps = || there.iter().chain(back);
-    let width = |of: fn(&Step) -> &str| steps().map(|step| of(step).len()).max().unwrap_or(0);
-    let (host, stage) = (width(|step| &step.host), width(|step| step.stage));
+    let widths = widths(there.iter().chain(back));
     for (title, steps) in [("there", there), ("back", back)] {
         if !steps.is_empty() {
             let _ = writeln!(text, "\n{title}");
-        }
-        for step in steps {
-            let _ = writeln!(text, "  {:host$}  {:stage$}  {}", step.host, step.stage, step.says);
+            text += &lines(steps, widths);
         }
     }
     let _ = writeln!(text, "\n{verdict}");

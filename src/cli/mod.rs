@@ -16,6 +16,7 @@ pub mod show;
 pub mod suggest;
 pub mod test;
 pub mod top;
+pub mod trace;
 
 use std::fmt;
 use std::io::{self, Write};

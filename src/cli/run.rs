@@ -155,6 +155,11 @@ async fn answer(switch: &mut Switch, request: Request, instance: &Instance) {
         Refused::Silent(silent) => broken(silent),
         refused => RequestError::Refused(refused.to_string()),
     };
+    let unwatched = |error: WatchError| match error {
+        WatchError::TooMany => RequestError::TooMany(error.to_string()),
+        WatchError::NoPort { .. } | WatchError::Filter(_) => RequestError::Unknown(error.to_string()),
+        WatchError::Silent(silent) => broken(silent),
+    };
     match request {
         Request::Report(answer) => drop(answer.send(switch.report().await.map_err(broken))),
         Request::Document(answer) => drop(answer.send(Ok(switch.document()))),
@@ -173,11 +178,7 @@ async fn answer(switch: &mut Switch, request: Request, instance: &Instance) {
             drop(answer.send(switch.sessions(&filter).await.map_err(broken)));
         }
         Request::Capture(spec, answer) => {
-            let begun = switch.capture(&spec).await.map_err(|error| match error {
-                WatchError::TooMany => RequestError::TooMany(error.to_string()),
-                WatchError::NoPort { .. } | WatchError::Filter(_) => RequestError::Unknown(error.to_string()),
-                WatchError::Silent(silent) => broken(silent),
-            });
+            let begun = switch.capture(&spec).await.map_err(unwatched);
             // Who does not wait for it any more reads nothing.
             if let Err(Ok(capture)) = answer.send(begun)
                 && let Err(silent) = switch.unwatch(capture.id).await
@@ -185,18 +186,23 @@ async fn answer(switch: &mut Switch, request: Request, instance: &Instance) {
                 warn!("{silent}");
             }
         }
+        Request::Trace(spec, answer) => {
+            let begun = switch.trace(&spec).await.map_err(unwatched);
+            if let Err(Ok(trace)) = answer.send(begun)
+                && let Err(silent) = switch.unwatch(trace.id).await
+            {
+                warn!("{silent}");
+            }
+        }
         Request::Profile(answer) => {
-            let begun = switch.profile().await.map_err(|error| match error {
-                WatchError::TooMany => RequestError::TooMany(error.to_string()),
-                error => RequestError::Broken(error.to_string()),
-            });
+            let begun = switch.profile().await.map_err(unwatched);
             if let Err(Ok((id, _))) = answer.send(begun)
                 && let Err(silent) = switch.unwatch(id).await
             {
                 warn!("{silent}");
             }
         }
-        Request::EndCapture(id, answer) => drop(answer.send(switch.unwatch(id).await.map_err(broken))),
+        Request::EndWatch(id, answer) => drop(answer.send(switch.unwatch(id).await.map_err(broken))),
         Request::Rules(tenant, answer) => drop(answer.send(switch.rules(&tenant).await.map_err(broken))),
     }
 }

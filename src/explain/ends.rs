@@ -145,10 +145,15 @@ pub fn full_name(tenant: &Tenant, endpoint: &Endpoint) -> String {
 
 /// `tenant/endpoint`, or an address that is none's.
 pub fn name_at(tenant: &Tenant, vni: Vni, address: IpAddr) -> String {
+    endpoint_at(tenant, vni, address).unwrap_or_else(|| address.to_string())
+}
+
+/// `tenant/endpoint`, if it is one's address.
+pub fn endpoint_at(tenant: &Tenant, vni: Vni, address: IpAddr) -> Option<String> {
     let mut endpoints = tenant.endpoints.iter();
     let has = endpoints
         .find(|endpoint| tenant.segments[endpoint.segment.0].vni == vni && endpoint.ips.contains(&address));
-    has.map_or_else(|| address.to_string(), |endpoint| full_name(tenant, endpoint))
+    has.map(|endpoint| full_name(tenant, endpoint))
 }
 
 #[cfg(test)]

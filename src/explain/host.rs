@@ -5,16 +5,15 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use weft_pipelines::flow::Secret;
-use weft_pipelines::policy::{Decision, Question};
-use weft_pipelines::stages::check_policy::{Outcome, question};
-use weft_pipelines::stages::forward::Destination;
-use weft_pipelines::stages::identify::Part;
-use weft_pipelines::stages::parse::{Headers, Network};
+use weft_pipelines::policy::Decision;
+use weft_pipelines::stages::check_policy::Outcome;
 use weft_pipelines::{
-    Batch, Burst, Epoch, Eyes, Frame, Handed, Plane, PortId, Reason, SegmentId, Sink, Snapshot, TestFrame,
-    Tick, TunnelId, Verdict, Witness, WorkerId,
+    Batch, Burst, Epoch, Eyes, Frame, Handed, Plane, PortId, Reason, Sink, Snapshot, TestFrame, Tick,
+    Verdict, Witness, WorkerId,
 };
 
+use super::glimpse::Glimpse;
+use super::words::CHECK_POLICY;
 use crate::config::checked::{Fabric, HostIndex};
 use crate::control::compile::{Compiled, TooMany, compile};
 use crate::replay::{Assumed, uplink_mac};
@@ -34,28 +33,6 @@ pub struct Switch {
     seen: Receiver<Glimpse>,
     /// What policy decided of the session that it has.
     pub opened: Option<Decision>,
-}
-
-/// A packet, as it stood after a stage.
-#[derive(Clone, Debug)]
-pub struct Glimpse {
-    /// The stage.
-    pub stage: &'static str,
-    /// What was decided so far.
-    pub verdict: Verdict,
-    /// The packet.
-    pub data: Vec<u8>,
-    /// The lanes, of which those are of use that are written by then.
-    pub headers: Headers,
-    pub segment: SegmentId,
-    pub tunnel: TunnelId,
-    pub destination: Destination,
-    pub part: Part,
-    /// What policy is asked about it, if it is part of a flow.
-    pub question: Option<Question>,
-    /// Whether there seems to be a session.
-    pub session: bool,
-    pub outcome: Outcome,
 }
 
 /// What became of a packet that the switch received.
@@ -117,37 +94,14 @@ impl Switch {
     }
 }
 
-/// The stage that says in its outcome what policy decided.
-pub const CHECK_POLICY: &str = "check_policy";
-
 /// Tells of every packet that it sees.
 struct Eye(Sender<Glimpse>);
 
 impl<F: Frame> Witness<F> for Eye {
     fn saw(&mut self, stage: &'static str, batch: &Batch<F>) {
-        for (i, frame) in batch.frames().iter().enumerate() {
-            let (flows, headers) = (&batch.flows, batch.headers[i]);
-            let part = flows.parts[i];
-            let has_key = matches!(part, Part::Opens | Part::Answers | Part::About);
-            let question = has_key.then(|| match headers.network {
-                Network::Ipv6 => question(&flows.keys6[i], flows.towards[i]),
-                _ => question(&flows.keys4[i], flows.towards[i]),
-            });
-            let glimpse = Glimpse {
-                stage,
-                verdict: batch.verdict(i),
-                data: frame.data().to_vec(),
-                headers,
-                segment: batch.segments[i],
-                tunnel: batch.tunnels[i],
-                destination: batch.destinations[i],
-                part,
-                question,
-                session: flows.candidates[i].is_some(),
-                outcome: batch.outcomes[i],
-            };
+        for i in 0..batch.len() {
             // Nobody listens any more: nothing is left to be explained.
-            let _ = self.0.send(glimpse);
+            let _ = self.0.send(Glimpse::of(stage, batch, i));
         }
     }
 }

@@ -1,42 +1,17 @@
-//! A packet's way over all hosts, stage by stage, in words.
+//! A packet's way over all hosts, stage by stage.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
 
-use serde::Serialize;
 use weft_pipelines::overlay::{Template, template};
-use weft_pipelines::snapshot::{PortKind, Target};
-use weft_pipelines::stages::check_policy::Outcome;
-use weft_pipelines::stages::forward::Destination;
-use weft_pipelines::stages::identify::Part;
-use weft_pipelines::stages::parse::{Fragment, Network};
-use weft_pipelines::wire::{Ethernet, Ipv4, Udp, ethernet, ipv4, tos};
-use weft_pipelines::{PortId, Reason, SegmentId, TunnelId, Verdict, Vni};
+use weft_pipelines::wire::tos;
+use weft_pipelines::{PortId, Reason, Vni};
 
-use super::host::{CHECK_POLICY, Glimpse, Passage, Switch};
-use super::purpose::{self, Purpose};
-use super::ruling::Ruling;
-use crate::config::checked::{Fabric, Host, HostIndex, Tenant};
-use crate::config::scalar::Codepoint;
+use super::host::Switch;
+use super::words::{Step, Teller};
+use crate::config::checked::{Fabric, Host, HostIndex};
 use crate::control::compile::TooMany;
 use crate::replay::{derived_mac, uplink_mac};
-
-/// What one stage of one host made of the packet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Step {
-    /// The host.
-    pub host: String,
-    /// The stage.
-    pub stage: &'static str,
-    /// What it found, for people.
-    pub says: String,
-    /// Why it dropped the packet, if it did.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dropped: Option<&'static str>,
-    /// What policy decided, where it was asked.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ruling: Option<Ruling>,
-}
 
 /// A packet's way.
 #[derive(Clone, Debug, Default)]
@@ -61,7 +36,6 @@ pub enum Entry {
 /// All hosts that packets came by so far.
 pub struct Journey<'a> {
     fabric: &'a Fabric,
-    tenant: &'a Tenant,
     switches: BTreeMap<HostIndex, Switch>,
 }
 
@@ -73,9 +47,9 @@ struct Arriving {
 }
 
 impl<'a> Journey<'a> {
-    /// A journey of packets of `tenant`.
-    pub fn new(fabric: &'a Fabric, tenant: &'a Tenant) -> Self {
-        Self { fabric, tenant, switches: BTreeMap::new() }
+    /// A journey in `fabric`.
+    pub fn new(fabric: &'a Fabric) -> Self {
+        Self { fabric, switches: BTreeMap::new() }
     }
 
     /// Takes `frame` all the way; to other hosts only if it is to be followed, and if they have uplinks in the document.
@@ -89,10 +63,16 @@ impl<'a> Journey<'a> {
         while let Some(Arriving { host, port, frame }) = underway.pop_front() {
             let switch = self.switch(host)?;
             let passage = switch.receive(port, &frame);
-            self.tell(&mut way.steps, host, port, &passage);
+            let teller = self.teller(host, port);
+            let mut steps = teller.steps(&passage.glimpses);
+            // Behind the last stage that shows its burst.
+            let said =
+                |reason: &Reason| steps.iter().any(|step| step.dropped.as_deref() == Some(reason.name()));
+            let behind: Vec<_> = passage.dropped.iter().filter(|reason| !said(reason)).copied().collect();
+            steps.extend(behind.into_iter().map(|reason| teller.lost(port, reason)));
+            way.steps.append(&mut steps);
             for (port, frame) in passage.sent {
-                let steps = &mut way.steps;
-                match self.sent(steps, host, port, &frame) {
+                match self.sent(&mut way.steps, host, port, &frame) {
                     Sent::Endpoint(name) => way.reached.push(name),
                     Sent::Host(next) if follow && !self.fabric.hosts[next.0].uplinks.is_empty() => {
                         underway.push_back(self.across(next, frame)?);
@@ -152,22 +132,23 @@ impl<'a> Journey<'a> {
 
     /// Says where a frame went that a switch sent.
     fn sent(&self, steps: &mut Vec<Step>, host: HostIndex, port: PortId, frame: &[u8]) -> Sent {
-        let switch = &self.switches[&host];
-        let name = &switch.compiled.labels.ports[port.index()].name;
-        let mut say = |stage, says| steps.push(self.step(host, stage, says));
-        if matches!(switch.snapshot().port(port).kind, PortKind::Guest(_)) {
-            let class = traffic_class(switch, port, frame);
-            let class = class.map_or_else(String::new, |class| format!(", in its traffic class {class}"));
-            say("deliver", format!("sent to {name}{class}"));
-            return Sent::Endpoint(name.clone());
+        let teller = self.teller(host, port);
+        let left = teller.sent(port, frame, |vtep| self.assumed(host, vtep));
+        let Some((step, to)) = left else { return Sent::Nowhere };
+        steps.push(step);
+        match to {
+            None => Sent::Endpoint(teller.port_name(port).to_owned()),
+            Some(vtep) => {
+                let next = self.fabric.hosts.iter().position(|host| host.vtep == vtep);
+                next.map_or(Sent::Nowhere, |next| Sent::Host(HostIndex(next)))
+            }
         }
-        let destination = Ethernet::split(frame)
-            .and_then(|(ethernet, packet)| Some((ethernet.destination(), Ipv4::split(packet).ok()?.0)));
-        let Some((mac, ip)) = destination else { return Sent::Nowhere };
-        let vtep: Ipv4Addr = ip.destination();
-        say("resolve", format!("sent by {name} to {vtep}, next hop {mac}{}", self.assumed(host, vtep)));
-        let next = self.fabric.hosts.iter().position(|host| host.vtep == vtep);
-        next.map_or(Sent::Nowhere, |next| Sent::Host(HostIndex(next)))
+    }
+
+    /// Tells of a packet that `host` received from `port`.
+    fn teller(&self, host: HostIndex, port: PortId) -> Teller<'_> {
+        let Switch { compiled, opened, .. } = &self.switches[&host];
+        Teller { fabric: self.fabric, compiled, port, opened: *opened }
     }
 
     /// What to say of a next hop's MAC that the document does not give.
@@ -179,45 +160,6 @@ impl<'a> Journey<'a> {
             None => " (made up; in the running switch ARP tells it)",
         }
     }
-
-    fn step(&self, host: HostIndex, stage: &'static str, says: String) -> Step {
-        let host = self.fabric.hosts[host.0].name.to_string();
-        Step { host, stage, says, dropped: None, ruling: None }
-    }
-
-    /// Puts into words what a switch made of a packet.
-    fn tell(&self, steps: &mut Vec<Step>, host: HostIndex, port: PortId, passage: &Passage) {
-        let teller = Teller { journey: self, switch: &self.switches[&host], port };
-        let mut named = Vec::new();
-        for glimpse in &passage.glimpses {
-            // What was dropped stays in its burst until the burst's end.
-            if let Verdict::Drop(reason) = glimpse.verdict {
-                if named.contains(&reason) {
-                    continue;
-                }
-                named.push(reason);
-                let says = format!("dropped as {}: {}", reason.name(), reason.help());
-                let mut step = self.step(host, glimpse.stage, says);
-                step.dropped = Some(reason.name());
-                if let (Outcome::Refused(decision), Reason::PolicyDenied) = (glimpse.outcome, reason) {
-                    let ruling = Ruling::of(self.tenant, &decision);
-                    step.says = ruling.to_string();
-                    step.ruling = Some(ruling);
-                }
-                steps.push(step);
-                continue;
-            }
-            if let Some((says, ruling)) = teller.says(glimpse) {
-                steps.push(Step { ruling, ..self.step(host, glimpse.stage, says) });
-            }
-        }
-        // Behind the last stage that shows its burst.
-        for reason in passage.dropped.iter().filter(|reason| !named.contains(reason)) {
-            let stage = if *reason == Reason::NoDestination { "replicate" } else { "resolve" };
-            let says = format!("dropped as {}: {}", reason.name(), reason.help());
-            steps.push(Step { dropped: Some(reason.name()), ..self.step(host, stage, says) });
-        }
-    }
 }
 
 /// Where a switch sent a frame.
@@ -227,160 +169,9 @@ enum Sent {
     Nowhere,
 }
 
-/// The name of the traffic class of a guest at `port` that `frame` is in, if it has several.
-fn traffic_class<'a>(switch: &'a Switch, port: PortId, frame: &[u8]) -> Option<&'a str> {
-    let names = &switch.compiled.labels.ports[port.index()].classes;
-    let class = switch.snapshot().guest(port)?.classes.of(tos::of(frame).unwrap_or_default());
-    let name = names.get(class.index()).filter(|_| names.len() > 1)?;
-    Some(name)
-}
-
 /// The place of the uplink that has the host's VTEP.
 fn receiving_uplink(host: &Host) -> usize {
     let has_vtep =
         host.uplinks.iter().position(|uplink| uplink.addresses.iter().any(|net| net.addr() == host.vtep));
     has_vtep.unwrap_or_default()
-}
-
-/// Puts the findings of one host's stages into words.
-struct Teller<'a> {
-    journey: &'a Journey<'a>,
-    switch: &'a Switch,
-    /// Where the packet came in.
-    port: PortId,
-}
-
-impl Teller<'_> {
-    /// What a stage found of a packet that passes it, and what policy decided.
-    fn says(&self, glimpse: &Glimpse) -> Option<(String, Option<Ruling>)> {
-        let says = match glimpse.stage {
-            "parse" => parsed(glimpse),
-            "spoof_check" => format!("MAC and address are those of {}", self.port_name(self.port)),
-            "decap" => self.decapsulated(glimpse),
-            "forward" => self.forwarded(glimpse),
-            "lookup_flow" => flow(glimpse),
-            CHECK_POLICY => return Some(self.checked(glimpse)),
-            "encap" => self.encapsulated(glimpse)?,
-            _ => return None,
-        };
-        Some((says, None))
-    }
-
-    fn port_name(&self, port: PortId) -> &str {
-        &self.switch.compiled.labels.ports[port.index()].name
-    }
-
-    fn peer_name(&self, tunnel: TunnelId) -> &str {
-        self.switch.compiled.labels.tunnels[tunnel.index()].as_deref().unwrap_or("a host that is no more")
-    }
-
-    fn segment(&self, segment: SegmentId) -> String {
-        let vni = self.switch.snapshot().segment(segment).vni;
-        let named = self.journey.fabric.tenants.iter().find_map(|tenant| {
-            let segment = tenant.segments.iter().find(|segment| segment.vni == vni)?;
-            Some(format!("segment {} of tenant {}", segment.name, tenant.name))
-        });
-        format!("VNI {} is {}", vni.value(), named.unwrap_or_else(|| "nobody's".to_owned()))
-    }
-
-    fn decapsulated(&self, glimpse: &Glimpse) -> String {
-        let peer = self.peer_name(glimpse.tunnel);
-        format!("{}: from the VTEP of {peer}; {}", self.port_name(self.port), self.segment(glimpse.segment))
-    }
-
-    fn forwarded(&self, glimpse: &Glimpse) -> String {
-        let mac = Ethernet::split(&glimpse.data).map(|(header, _)| header.destination()).unwrap_or_default();
-        match glimpse.destination {
-            Destination::Port(port) => format!("{mac} is {}, on this host", self.port_name(port)),
-            Destination::Tunnel(tunnel) => {
-                format!("{mac} is on host {}: into the tunnel to it", self.peer_name(tunnel))
-            }
-            Destination::Everyone => {
-                format!("{mac} is no endpoint's: flooded to {}", self.everyone(glimpse.segment))
-            }
-        }
-    }
-
-    /// All that a flood reaches from here. What came out of the fabric does not go back into it.
-    fn everyone(&self, segment: SegmentId) -> String {
-        let is_guest = self.switch.snapshot().guest(self.port).is_some();
-        let targets = self.switch.snapshot().segment(segment).everyone_but(self.port);
-        let names = targets.filter_map(|target| match target {
-            Target::Port(port) => Some(self.port_name(port).to_owned()),
-            Target::Tunnel(tunnel) if is_guest => Some(format!("host {}", self.peer_name(tunnel))),
-            Target::Tunnel(_) => None,
-        });
-        let names: Vec<String> = names.collect();
-        if names.is_empty() { "nobody".to_owned() } else { names.join(", ") }
-    }
-
-    fn checked(&self, glimpse: &Glimpse) -> (String, Option<Ruling>) {
-        let ruling = |decision| Ruling::of(self.journey.tenant, decision);
-        match (glimpse.outcome, &self.switch.opened) {
-            (Outcome::Opened(decision), _) => {
-                let ruling = ruling(&decision);
-                (format!("{ruling}; a session is opened"), Some(ruling))
-            }
-            (Outcome::Known, Some(decision)) => {
-                (format!("passes by its session, which was {}", ruling(decision)), None)
-            }
-            (Outcome::Known, None) => ("passes by its session".to_owned(), None),
-            (Outcome::Untracked | Outcome::Refused(_), _) => {
-                ("not held to policy: the tenant has none".to_owned(), None)
-            }
-        }
-    }
-
-    fn encapsulated(&self, glimpse: &Glimpse) -> Option<String> {
-        let packet = glimpse.data.get(ethernet::LEN..)?;
-        let (udp, _) = Udp::split(packet.get(ipv4::LEN..)?).ok()?;
-        let (ip, _) = Ipv4::split(packet).ok()?;
-        let peer = self.peer_name(glimpse.tunnel);
-        let vni = self.switch.snapshot().segment(glimpse.segment).vni.value();
-        let (from, to, port) = (ip.source(), ip.destination(), udp.source_port());
-        let class = traffic_class(self.switch, self.port, glimpse.data.get(template::LEN..)?);
-        let class = class.map_or_else(String::new, |class| {
-            format!("; in traffic class {class} of {}", self.port_name(self.port))
-        });
-        let mark = match tos::of(&glimpse.data).map(|tos| Codepoint(tos >> 2)) {
-            Some(dscp) if dscp != Codepoint::default() => format!(", DSCP {dscp}"),
-            _ => String::new(),
-        };
-        Some(format!(
-            "VXLAN from {from} to {to}, the VTEP of {peer}; VNI {vni}, UDP source port {port}{mark}{class}"
-        ))
-    }
-}
-
-fn parsed(glimpse: &Glimpse) -> String {
-    let network = match glimpse.headers.network {
-        Network::Arp => "ARP",
-        Network::Ipv4 => "IPv4",
-        Network::Ipv6 => "IPv6",
-    };
-    let fragment = if glimpse.headers.fragment == Fragment::Whole { "" } else { ", a fragment" };
-    let protocol = match glimpse.headers.protocol {
-        _ if glimpse.headers.network == Network::Arp => String::new(),
-        protocol => format!(", {}", purpose::protocol_name(protocol)),
-    };
-    format!("{network}{protocol}, {} bytes{fragment}", glimpse.data.len())
-}
-
-fn flow(glimpse: &Glimpse) -> String {
-    let Some(question) = glimpse.question else {
-        return match glimpse.part {
-            Part::Later => "a later fragment: it does not tell its flow".to_owned(),
-            Part::Astray => "an ICMP error about nothing that its receiver sent".to_owned(),
-            _ => "has no flow".to_owned(),
-        };
-    };
-    let purpose = Purpose { protocol: question.protocol, port: question.port };
-    let about = format!("{} to {}, {purpose}", question.from, question.to);
-    let part = match glimpse.part {
-        Part::Answers => "an answer of ",
-        Part::About => "an error about ",
-        _ => "",
-    };
-    let session = if glimpse.session { "there is a session" } else { "no session yet" };
-    format!("{part}{about}: {session}")
 }

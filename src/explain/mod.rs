@@ -6,13 +6,16 @@
 //! The underlay between the hosts is taken to work.
 
 pub mod ends;
+pub mod glimpse;
 mod host;
 mod journey;
 mod packet;
 pub mod purpose;
 mod question;
 pub mod ruling;
+pub mod words;
 
+use std::fmt;
 use std::net::IpAddr;
 
 use serde::Serialize;
@@ -20,12 +23,12 @@ use thiserror::Error;
 use weft_pipelines::Vni;
 
 pub use ends::Written;
-pub use journey::Step;
 use journey::{Entry, Journey, Way};
 use packet::{Connection, Side};
 pub use purpose::Purpose;
 use question::{Asked, Party};
 pub use ruling::{Audit, Decider, Ruling};
+pub use words::Step;
 
 use crate::config::checked::{Fabric, HostIndex};
 use crate::config::scalar::Codepoint;
@@ -83,6 +86,35 @@ pub struct End {
     pub address: IpAddr,
 }
 
+/// `blue/web1 (10.1.0.11)`, or the address alone.
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.endpoint {
+            Some(name) => write!(f, "{name} ({})", self.address),
+            None => self.address.fmt(f),
+        }
+    }
+}
+
+/// A packet in a line. `source` is what tells several for one purpose apart.
+pub fn title(from: &End, to: &End, purpose: Purpose, source: Option<u16>) -> String {
+    let source = purpose.source_name().zip(source);
+    let source = source.map_or_else(String::new, |(name, source)| format!(", {name} {source}"));
+    format!("{from} to {to}, {purpose}{source}")
+}
+
+/// Steps as lines: the host, the stage, and what it says.
+pub fn lines(steps: &[Step], (host, stage): (usize, usize)) -> String {
+    let line = |step: &Step| format!("  {:host$}  {:stage$}  {}\n", step.host, step.stage, step.says);
+    steps.iter().map(line).collect()
+}
+
+/// How wide the columns of these are.
+pub fn widths<'a>(steps: impl Iterator<Item = &'a Step> + Clone) -> (usize, usize) {
+    let width = |of: fn(&Step) -> &str| steps.clone().map(|step| of(step).len()).max().unwrap_or(0);
+    (width(|step| &step.host), width(|step| &step.stage))
+}
+
 /// Why there is nothing to explain.
 #[derive(Debug, Error)]
 pub enum Problem {
@@ -131,11 +163,7 @@ pub fn explain(fabric: &Fabric, ask: &Ask) -> Result<Explanation, Problem> {
                 source: ask.source,
                 dscp: ask.dscp,
             };
-            let mut walk = Walk {
-                fabric,
-                journey: Journey::new(fabric, &fabric.tenants[tenant]),
-                explanation: &mut explanation,
-            };
+            let mut walk = Walk { fabric, journey: Journey::new(fabric), explanation: &mut explanation };
             walk.both_ways([&from, &to], vni, &connection)?;
         }
     }

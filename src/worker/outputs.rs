@@ -174,6 +174,11 @@ impl<F: Frame> Outputs<F> {
             return;
         }
         let room = ring.producer.slots().min(ring.pending.len());
+        if self.eyes.are_open() {
+            // Those that fit, before the other worker can have them.
+            let fit = ring.pending.iter().take(room);
+            fit.for_each(|handed| self.eyes.hand(WorkerId(worker as u16), handed.frame()));
+        }
         if let Ok(chunk) = ring.producer.write_chunk_uninit(room) {
             self.handed_over += chunk.fill_from_iter(ring.pending.drain(..room)) as u64;
         }

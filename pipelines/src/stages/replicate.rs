@@ -25,7 +25,7 @@ pub fn replicate<F: Frame, S: Sink<F>, T: Copy>(
         context.counters.replicated += 1;
         match frame.duplicate() {
             Some(copy) => {
-                context.sink.eyes().copy(&copy);
+                context.sink.eyes().copy(&frame, &copy);
                 send(context, target, copy);
             }
             None => account::not_copied(context, from, tenant),

@@ -164,6 +164,9 @@ impl Sink<PoolFrame> for TestSink {
     }
 
     fn hand_over(&mut self, worker: WorkerId, handed: Handed<PoolFrame>) {
+        if self.eyes.are_open() {
+            self.eyes.hand(worker, handed.frame());
+        }
         self.handed.push((worker, handed));
     }
 

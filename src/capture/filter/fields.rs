@@ -17,7 +17,7 @@ const FRAGMENT: u8 = 44;
 
 /// A packet's fields.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     data: &'a [u8],
     ethertype: u16,
     pub carrier: Option<Carrier>,
@@ -33,6 +33,42 @@ impl<'a> Fields<'a> {
             _ => None,
         };
         Self { data, ethertype, carrier }
+    }
+
+    pub const fn ethertype(&self) -> u16 {
+        self.ethertype
+    }
+
+    /// The protocol (IANA number) of an IP packet; of IPv6 what follows the first header.
+    pub fn protocol(&self) -> Option<u8> {
+        match self.carrier? {
+            Carrier::Ip => byte_at(self.data, ETHERNET + 9),
+            Carrier::Ip6 => byte_at(self.data, ETHERNET + 6),
+            Carrier::Arp => None,
+        }
+    }
+
+    /// What a rule's service is compared with, and what tells several of these apart: of protocols that have ports the
+    /// destination's and the source's, of ICMP type and code, and the identifier of echoes.
+    pub fn service(&self) -> Option<(u16, Option<u16>)> {
+        let protocol = self.protocol()?;
+        let (first, second) = self.ports(Some(protocol))?;
+        let third = || u16_at(self.data, self.transport()? + 4);
+        match (protocol, first >> 8) {
+            (protocol::ICMP, 0 | 8) | (protocol::ICMPV6, 128 | 129) => Some((first, third())),
+            (protocol::ICMP | protocol::ICMPV6, _) => Some((first, None)),
+            (protocol::TCP | protocol::UDP | protocol::SCTP, _) => Some((second, Some(first))),
+            _ => None,
+        }
+    }
+
+    /// Where the header after IP's begins.
+    fn transport(&self) -> Option<usize> {
+        match self.carrier? {
+            Carrier::Ip => Some(ETHERNET + 4 * usize::from(byte_at(self.data, ETHERNET)? & 0x0f)),
+            Carrier::Ip6 => Some(ETHERNET + 40),
+            Carrier::Arp => None,
+        }
     }
 
     pub const fn len(&self) -> usize {

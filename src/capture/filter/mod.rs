@@ -4,7 +4,7 @@
 //! without allocation. What becomes of a packet is not known when it comes in, and its bytes are others when that is known.
 //! So the answer is for each fate that it may have: see [`Fates`].
 
-mod fields;
+pub(crate) mod fields;
 mod parse;
 
 #[cfg(test)]
@@ -166,7 +166,7 @@ impl End {
 
 /// What a packet has to be carried by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Carrier {
+pub(crate) enum Carrier {
     Ip,
     Ip6,
     Arp,

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -14,8 +15,9 @@ use tonic::{Code, Status};
 
 use super::convert::Malformed;
 use super::v1;
-use crate::capture::{Chunk, Spec};
+use crate::capture;
 use crate::report::{Applied, Document, Plan, Report, RuleReport, SessionFilter, Sessions, StageReport};
+use crate::trace;
 
 /// How long a client waits for one thing.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -167,14 +169,26 @@ impl Client {
     ///
     /// When the switch does not answer in time, when there is no such port, when the filter is wrong, and when as many look
     /// as may.
-    pub async fn capture(&mut self, spec: Spec) -> Result<Captures, ClientError> {
+    pub async fn capture(&mut self, spec: capture::Spec) -> Result<Captures, ClientError> {
         let request = v1::CaptureRequest::from(spec);
         let answer = within(&self.path, self.patience, self.switch.capture(request)).await?;
         let parts = answer.map_err(|status| self.refused(status))?.into_inner();
-        Ok(Captures { parts, path: self.path.clone() })
+        Ok(Incoming { parts, path: self.path.clone(), part: PhantomData })
     }
 
-    /// Ends the capture of this number: what is left of it still comes.
+    /// Begins a trace.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`capture`](Self::capture).
+    pub async fn trace(&mut self, spec: trace::Spec) -> Result<Traces, ClientError> {
+        let request = v1::TraceRequest::from(spec);
+        let answer = within(&self.path, self.patience, self.switch.trace(request)).await?;
+        let parts = answer.map_err(|status| self.refused(status))?.into_inner();
+        Ok(Incoming { parts, path: self.path.clone(), part: PhantomData })
+    }
+
+    /// Ends the capture or trace of this number: what is left of it still comes.
     ///
     /// # Errors
     ///
@@ -202,26 +216,32 @@ impl Client {
     }
 }
 
-/// A capture that goes on: the client's end. To drop it ends the capture.
+/// A capture or a trace that goes on: the client's end. To drop it ends it.
 #[derive(Debug)]
-pub struct Captures {
-    parts: tonic::Streaming<v1::CaptureResponse>,
+pub struct Incoming<M, P> {
+    parts: tonic::Streaming<M>,
     path: PathBuf,
+    part: PhantomData<fn() -> P>,
 }
 
-impl Captures {
+/// A capture that goes on.
+pub type Captures = Incoming<v1::CaptureResponse, capture::Chunk>;
+/// A trace that goes on.
+pub type Traces = Incoming<v1::TraceResponse, trace::Chunk>;
+
+impl<M, P: From<M>> Incoming<M, P> {
     /// The next part; `None` when there are no more.
     ///
     /// # Errors
     ///
     /// When the switch goes away in the midst of it.
-    pub async fn next(&mut self) -> Result<Option<Chunk>, ClientError> {
+    pub async fn next(&mut self) -> Result<Option<P>, ClientError> {
         let part = self.parts.message().await;
         let lost = |status: Status| {
             let (path, message) = (self.path.clone(), status.message().to_owned());
             ClientError::Answer { path, message }
         };
-        Ok(part.map_err(lost)?.map(Chunk::from))
+        Ok(part.map_err(lost)?.map(P::from))
     }
 }
 

@@ -167,6 +167,7 @@ macro_rules! same_variants {
 
 mod capture;
 mod change;
+mod trace;
 
 impl From<QosReport> for v1::Qos {
     fn from(QosReport { name, limits, classes, sent, to_guest, to_fabric }: QosReport) -> Self {

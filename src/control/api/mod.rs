@@ -3,13 +3,13 @@
 //! [`serve`] answers clients through a [`Handle`], which asks the control loop; [`Client`] asks. The messages
 //! (`proto/weft/v1/switch.proto`) mirror what is in [`report`](crate::report) field by field.
 
-mod captures;
 mod client;
 mod convert;
 mod server;
 mod socket;
+mod watches;
 
-pub use client::{Captures, Client, ClientError, Version};
+pub use client::{Captures, Client, ClientError, Incoming, Traces, Version};
 pub use convert::Malformed;
 pub use server::{Answer, Handle, Proposal, Request, RequestError, Requests, ServeError, channel, serve};
 pub use socket::{Socket, SocketError};

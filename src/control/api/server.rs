@@ -12,11 +12,12 @@ use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tonic::{Response, Status};
 
 use super::Socket;
-use super::captures::{self, PARTS};
 use super::v1;
-use crate::capture::{Capture, Spec};
+use super::watches::{self, Capturing, PARTS};
+use crate::capture::{self, Capture};
 use crate::config::{self, Fabric};
 use crate::report::{Applied, Document, Plan, Report, RuleReport, SessionFilter, Sessions, StageReport};
+use crate::trace::{self, Trace};
 use crate::worker::{Spent, Sums};
 
 /// How long a switch may take to tell how it stands; less than what a client waits.
@@ -96,11 +97,13 @@ pub enum Request {
     /// The rules of a tenant; of all where it is empty.
     Rules(String, Answer<Vec<RuleReport>>),
     /// To begin a capture.
-    Capture(Box<Spec>, Answer<Capture>),
+    Capture(Box<capture::Spec>, Answer<Capture>),
+    /// To begin a trace.
+    Trace(Box<trace::Spec>, Answer<Trace>),
     /// To begin to count what stages cost: the number to end it by, and what each worker counts.
     Profile(Answer<(u64, Vec<Arc<Sums>>)>),
-    /// To end a capture or a profile.
-    EndCapture(u64, Answer<()>),
+    /// To end a capture, a trace, or the counting.
+    EndWatch(u64, Answer<()>),
 }
 
 /// Where the control loop sends an answer, or why there is none.
@@ -263,11 +266,22 @@ impl v1::switch_server::Switch for Service {
     type CaptureStream = ReceiverStream<Result<v1::CaptureResponse, Status>>;
 
     async fn capture(&self, request: Asked<v1::CaptureRequest>) -> Answered<Self::CaptureStream> {
-        let spec = Spec::from(request.into_inner());
-        let asked = Box::new(spec.clone());
-        let capture = self.handle.ask(REPORT_TIME, |answer| Request::Capture(asked, answer)).await?;
+        let spec = capture::Spec::from(request.into_inner());
+        let (count, duration) = (spec.count, spec.duration_ns);
+        let capture = self.handle.ask(REPORT_TIME, |answer| Request::Capture(Box::new(spec), answer)).await?;
         let (parts, client) = mpsc::channel(PARTS);
-        tokio::spawn(captures::bring(capture, spec, self.handle.clone(), parts));
+        tokio::spawn(watches::bring(Capturing::new(capture, count), duration, self.handle.clone(), parts));
+        Ok(Response::new(ReceiverStream::new(client)))
+    }
+
+    type TraceStream = ReceiverStream<Result<v1::TraceResponse, Status>>;
+
+    async fn trace(&self, request: Asked<v1::TraceRequest>) -> Answered<Self::TraceStream> {
+        let spec = trace::Spec::from(request.into_inner());
+        let duration = spec.duration_ns;
+        let trace = self.handle.ask(REPORT_TIME, |answer| Request::Trace(Box::new(spec), answer)).await?;
+        let (parts, client) = mpsc::channel(PARTS);
+        tokio::spawn(watches::bring(trace, duration, self.handle.clone(), parts));
         Ok(Response::new(ReceiverStream::new(client)))
     }
 
@@ -282,7 +296,7 @@ impl v1::switch_server::Switch for Service {
                 () = tokio::time::sleep(time) => {}
                 () = handle.stops() => {}
             }
-            handle.ask(CHANGE_TIME, |answer| Request::EndCapture(id, answer)).await?;
+            handle.ask(CHANGE_TIME, |answer| Request::EndWatch(id, answer)).await?;
             Ok::<_, RequestError>(sums)
         });
         let sums = counted.await.map_err(|panic| Status::internal(panic.to_string()))??;
@@ -291,7 +305,7 @@ impl v1::switch_server::Switch for Service {
 
     async fn end_capture(&self, request: Asked<v1::EndCaptureRequest>) -> Answered<v1::EndCaptureResponse> {
         let id = request.into_inner().id;
-        self.handle.ask(REPORT_TIME, |answer| Request::EndCapture(id, answer)).await?;
+        self.handle.ask(REPORT_TIME, |answer| Request::EndWatch(id, answer)).await?;
         Ok(Response::new(v1::EndCaptureResponse {}))
     }
 }
@@ -345,8 +359,11 @@ mod tests {
                 Request::Capture(_, answer) => {
                     drop(answer.send(Err(RequestError::Unknown("no port".into()))));
                 }
+                Request::Trace(_, answer) => {
+                    drop(answer.send(Err(RequestError::TooMany("4 look already".into()))));
+                }
                 Request::Profile(answer) => drop(answer.send(Ok((7, vec![Arc::default()])))),
-                Request::EndCapture(id, answer) => {
+                Request::EndWatch(id, answer) => {
                     let mine = if id == 7 { Ok(()) } else { Err(RequestError::Unknown("no such".into())) };
                     drop(answer.send(mine));
                 }

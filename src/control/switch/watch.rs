@@ -1,25 +1,29 @@
 //! Who looks at packets of the running switch.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use thiserror::Error;
 use weft_pipelines::snapshot::PortKind;
 use weft_pipelines::witness::WITNESSES;
-use weft_pipelines::{PortId, Witness};
+use weft_pipelines::{PortId, Vni, Witness};
 
 use super::{Mbuf, PATIENCE, Silent, Switch};
 use crate::capture::filter::{Filter, Wrong};
 use crate::capture::tap::{self, Wanted};
 use crate::capture::{Capture, MAX_SNAP, Spec};
 use crate::config::suggest::{among, quoted};
+use crate::trace::{self, Trace};
 use crate::worker::{Mail, Profile, Reply, Sums};
 
 /// Why nobody looks.
 #[derive(Debug, Error)]
 pub enum WatchError {
     /// As many look as may.
-    #[error("{WITNESSES} captures or profiles run already, which is as many as may at once: end one first")]
+    #[error(
+        "{WITNESSES} captures, traces and profiles run already, which is as many as may at once: end one first"
+    )]
     TooMany,
     /// No such port.
     #[error("host {host} has no port {name}; {likely}", name = quoted(.name))]
@@ -49,13 +53,12 @@ impl Switch {
         let filter: Filter = spec.filter.parse()?;
         let ports = self.ports_named(&spec.ports)?;
         let snapshot = &self.compiled.snapshot;
-        let vni = |port: PortId| Some(snapshot.segment(snapshot.guest(port)?.segment).vni);
         let wanted = Arc::new(Wanted {
             inward: spec.inward,
             outward: spec.outward,
             filter,
             snap: spec.snap.clamp(1, MAX_SNAP),
-            vnis: (0..snapshot.ports.len()).map(|port| vni(PortId(port as u16))).collect(),
+            vnis: self.vnis(),
             vxlan_port: snapshot.vxlan_port,
             ports,
         });
@@ -66,9 +69,41 @@ impl Switch {
             trays.push(tray);
         }
         let id = self.watch(taps).await?;
+        let (start_unix_ns, in_force) = (self.start_unix_ns(), self.in_force.subscribe());
+        Ok(Capture { id, trays, wanted, start_unix_ns, in_force })
+    }
+
+    /// Begins a trace: when this is answered, all workers have begun.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`capture`](Self::capture).
+    pub async fn trace(&mut self, spec: &trace::Spec) -> Result<Trace, WatchError> {
+        let wanted = Arc::new(trace::tap::Wanted {
+            ports: self.ports_named(&spec.ports)?,
+            filter: spec.filter.parse()?,
+            vnis: self.vnis(),
+            vxlan_port: self.compiled.snapshot.vxlan_port,
+            left: AtomicU64::new(spec.count.clamp(1, trace::MAX_COUNT)),
+        });
+        let (taps, trays) = trace::tap::taps(&wanted, self.workers.len());
+        let mut trace = Trace::new(self.start_unix_ns(), trays, wanted, self.in_force.subscribe());
+        let taps = taps.into_iter().map(|tap| Box::new(tap) as Box<dyn Witness<Mbuf>>).collect();
+        trace.id = self.watch(taps).await?;
+        Ok(trace)
+    }
+
+    /// By port: the segment of the guest there.
+    fn vnis(&self) -> Vec<Option<Vni>> {
+        let snapshot = &self.compiled.snapshot;
+        let vni = |port: PortId| Some(snapshot.segment(snapshot.guest(port)?.segment).vni);
+        (0..snapshot.ports.len()).map(|port| vni(PortId(port as u16))).collect()
+    }
+
+    /// When the workers' clock was at 0, in nanoseconds since 1970.
+    fn start_unix_ns(&self) -> u64 {
         let (now, unix) = (self.now().0, SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
-        let start_unix_ns = (unix.as_nanos() as u64).saturating_sub(now);
-        Ok(Capture { id, trays, wanted, start_unix_ns, in_force: self.in_force.subscribe() })
+        (unix.as_nanos() as u64).saturating_sub(now)
     }
 
     /// Begins to count what the stages cost. Returns the number to end it by, and what each worker counts.

@@ -6,6 +6,7 @@ use weft_pipelines::{Batch, Direction, Witness};
 use super::*;
 use crate::capture::filter::Filter;
 use crate::capture::tap::{Packet, Tap, Tray, Wanted, tap};
+use crate::trace::tap as trace;
 
 /// All packets, both ways, by all ports, of one worker.
 fn all(host: &Host) -> (Tap, Tray) {
@@ -130,4 +131,32 @@ fn as_many_look_as_may() {
     post(mailbox, Mail::Unwatch(99));
     until("an answer", || matches!(mailbox.reply(), Some(Reply::Unwatched(99, None))).then_some(()));
     host.end(0);
+}
+
+#[test]
+fn a_trace_follows_packets_from_worker_to_worker() {
+    let host = Host::start(2);
+    let wanted = Arc::new(trace::Wanted {
+        ports: None,
+        filter: Filter::default(),
+        vnis: Vec::new(),
+        vxlan_port: 4789,
+        left: 100.into(),
+    });
+    let (taps, mut trays) = trace::taps(&wanted, host.mailboxes.len());
+    for (mailbox, tap) in host.mailboxes.iter().zip(taps) {
+        post(mailbox, Mail::Watch(7, Box::new(tap)));
+        until("the worker to look", || matches!(mailbox.reply(), Some(Reply::Watching(7))).then_some(()));
+    }
+    let (mut sent, mut over) = (0, 0);
+    (0..100).for_each(|number| host.send(1, 2, number));
+    until("all to be told", || {
+        for event in trays.iter_mut().flat_map(|tray| std::iter::from_fn(|| tray.take())) {
+            sent += u32::from(matches!(event.what, trace::What::Sent(PortId(2), _)));
+            over += u32::from(matches!(event.what, trace::What::Over { whole: true }));
+        }
+        (over as u64 + trays.iter().map(trace::Tray::lost).sum::<u64>() == 100).then_some(())
+    });
+    assert_eq!((sent, over), (100, 100));
+    host.end(100);
 }

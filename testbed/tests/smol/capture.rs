@@ -52,7 +52,8 @@ impl Capture {
     }
 }
 
-fn place(fabric: &Fabric, host: usize) -> [String; 4] {
+/// The arguments that say which host's switch is meant.
+pub fn place(fabric: &Fabric, host: usize) -> [String; 4] {
     let host = &fabric.hosts[host];
     let socket = host.socket("");
     let runtime = socket.parent().expect("the folder of the hosts").display().to_string();
@@ -77,7 +78,8 @@ fn frames_of(file: &Path) -> Result<Vec<String>> {
     Ok(raw.filter(|line| line.len() > 60).map(str::to_owned).collect())
 }
 
-fn fabric() -> Result<(Fabric, Arc<WorkDir>)> {
+/// Two guests on a host, and one on another.
+pub fn fabric() -> Result<(Fabric, Arc<WorkDir>)> {
     let fabric = Fabric::up(&[Place("blue/a", 0, 11), Place("blue/b", 0, 12), Place("blue/c", 1, 13)])?;
     Ok((fabric, Arc::new(WorkDir::new()?)))
 }
@@ -200,7 +202,10 @@ pub fn ends() -> Result<()> {
         .map(|name| Capture::begin(&fabric, &dir, 0, name, &[]))
         .collect::<Result<_>>()?;
     let refused = fabric.hosts[0].command(&["capture", "-w", "/dev/null"])?;
-    assert!(refused.status == 1 && refused.stdout.contains("4 captures run already"), "{refused:?}");
+    assert!(
+        refused.status == 1 && refused.stdout.contains("4 captures and traces run already"),
+        "{refused:?}"
+    );
     // One that is killed leaves its place.
     four[0].process.kill9()?;
     let file = dir.join("fifth.pcapng").display().to_string();

@@ -9,6 +9,7 @@ mod isolation;
 mod reach;
 mod restarts;
 mod top;
+mod trace;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use testbed::Result;
@@ -30,6 +31,8 @@ fn main() {
         trial("a capture has what guests sent and were sent", capture::into_a_file),
         trial("a capture says why packets were dropped, and by which rule", capture::drops),
         trial("captures end with their readers and with the switch", capture::ends),
+        trial("a trace tells the way of packets over two hosts", trace::ways),
+        trial("a trace tells why packets were dropped, and by which rule", trace::drops),
         trial("weft top shows it all in a terminal, and gives that back", top::in_a_terminal),
         trial("the most guests that a process takes reach each other", reach::many),
     ];
