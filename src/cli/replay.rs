@@ -141,7 +141,11 @@ fn replay(args: &Args, fabric: &Fabric, new: Option<&Fabric>) -> Result<Outcome<
     let replay = Replay::new(fabric, &args.host, &inputs, &options)?;
     fs::create_dir_all(&args.out).map_err(|source| Problem::File { path: args.out.clone(), source })?;
     let open = |port: &str| {
-        let aside = Aside::create(args.out.join(file_name(port)))?;
+        let path = args.out.join(file_name(port));
+        if args.flows.as_ref() == Some(&path) {
+            return Err(io::Error::other("--flows names its file; give records another one"));
+        }
+        let aside = Aside::create(path)?;
         Ok(BufWriter::with_capacity(BUFFER, aside))
     };
     let records = args.flows.as_ref().map(|path| create(path)).transpose()?;

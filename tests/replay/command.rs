@@ -128,7 +128,11 @@ fn flows_are_lines_of_json_as_of_a_running_switch() {
     let recording = input("blue/web1", fs::read(lab.path("web1.pcap")).unwrap());
     let options = Options { flows: true, ..Options::default() };
     assert_eq!(replayed("hv-a", &[recording], &options).0.flows, flows);
-    // A place that can't be written to.
+    // Places that can't be written to.
+    let output = lab.replay("--host hv-a --in blue/web1=web1.pcap --out out --flows out/up0.pcap");
+    assert_eq!(output.status.code(), Some(1));
+    let said = "weft: the output of port up0: --flows names its file; give records another one\n";
+    assert_eq!(stderr(&output), said);
     let output = lab.replay("--host hv-a --in blue/web1=web1.pcap --out out --flows none/flows.jsonl");
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).starts_with("weft: none/flows.jsonl: "), "{}", stderr(&output));

@@ -1,7 +1,16 @@
 //! How well TCP does, as records of flows tell it: held against the truth, and against what tshark makes of the same packets.
 //!
-//! tshark's classes and ours. A segment that brings nothing new is to tshark a retransmission (`fast_` and `spurious_` ones
-//! are among them) or `out_of_order`; to us sent again, or overtaken. Ours is `retransmitted` of who sent it.
+//! tshark has two classes of segments that bring nothing new: `tcp.analysis.retransmission` (`fast_` and `spurious_` ones are
+//! among them) and `tcp.analysis.out_of_order`; we have what was sent again (`retransmitted` of who sent it) and what was
+//! overtaken, which is not counted. They are the same but for this:
+//!
+//! - tshark takes whatever comes within the first round trip of something new for out of order, though it has seen it before, unless
+//!   three acknowledgements ask for it. We take for overtaken only what fills a hole. So where nothing overtakes, both of its classes
+//!   together are ours; where something does, ours is at least the first of them and at most both.
+//! - tshark has a round trip for each acknowledgement that ends where a segment does, whether that was sent twice or not; we
+//!   time one segment at a time, and none that may have been sent twice.
+//! - tshark's `initial_rtt` is from the last SYN on, our time to connect from the first.
+//! - tshark's `zero_window` is a segment; ours is a window that closes: the first of such segments in a row.
 
 use std::collections::BTreeMap;
 
