@@ -73,8 +73,7 @@ pub fn ways() -> Result<()> {
         &[
             "blue/a (10.1.0.11) to blue/c (10.1.0.13), udp/8, from port 8, ",
             " is on host hv-b: into the tunnel to it",
-            "  hv-a  encap         VXLAN from ",
-            "VNI 1001, UDP source port ",
+            "  hv-a  encap         VXLAN from 198.51.100.1 to 198.51.100.2, the VTEP of hv-b; VNI 1001, UDP source port ",
             "  hv-a  resolve       sent by up0 to ",
         ],
     );
@@ -101,7 +100,7 @@ pub fn drops() -> Result<()> {
     }
     let text = Trace::begin(&fabric, &dir, 0, &["--port", "blue", "--filter", "drop", "--count", "2"])?;
     let json = Trace::begin(&fabric, &dir, 0, &["--json", "--filter", "drop policy_denied", "--count", "1"])?;
-    let idle = Trace::begin(&fabric, &dir, 0, &["--port", "blue/b"])?;
+    let idle = Trace::begin(&fabric, &dir, 0, &["--port", "blue/b", "--filter", "tcp"])?;
     let spoofed = frames::udp((mac(66), v4(11)), (mac(12), v4(12)), (7, 7), b"forged");
     let denied = frames::udp((mac(11), v4(11)), (mac(12), v4(12)), (7, 9), b"denied");
     let passes = frames::udp((mac(11), v4(11)), (mac(12), v4(12)), (7, 7), b"passes");
