@@ -19,7 +19,7 @@ impl Trace {
     /// Begins one on a host: when this returns, all workers look.
     fn begin(fabric: &Fabric, dir: &Arc<WorkDir>, host: usize, arguments: &[&str]) -> Result<Self> {
         let process = Spawn::new(binary()?)
-            .named(&format!("trace-{host}-{}", arguments.join("-").replace(['/', ' '], "_")))
+            .named(format!("trace-{host}-{}", arguments.join("-").replace(['/', ' '], "_")))
             .arg("trace")
             .args(arguments)
             .args(place(fabric, host))
