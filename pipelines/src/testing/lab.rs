@@ -285,8 +285,7 @@ impl Lab {
         rules.map_or_else(Policy::default, |(_, rules)| Policy::compile(rules))
     }
 
-    /// Rows for all pairs of the groups that a tenant's endpoints and networks are in, in their order; one of `-` to `-` is
-    /// its first.
+    /// Rows for all pairs of a tenant's first groups, in their order, 1,024 as in the switch; one of `-` to `-` is its first.
     fn service(&self, tenants: usize) -> Rows {
         let mut next = 0;
         let mut row = || {
@@ -297,7 +296,7 @@ impl Lab {
             let policy = self.policy(TenantId(n as u16));
             let groups: Box<[u32]> =
                 policy.classes().map(|groups| groups.first().map_or(0, |group| group.0 + 1)).collect();
-            let most = groups.iter().copied().max().unwrap_or(0);
+            let most = groups.iter().copied().max().unwrap_or(0).min(31);
             let pairs = (0..=most).flat_map(|client| (0..=most).map(move |server| rows::key(client, server)));
             let pairs: Vec<_> = pairs.map(|key| (key, row())).collect();
             TenantRows { groups, pairs: Table::new(pairs), other: Row::NONE }
