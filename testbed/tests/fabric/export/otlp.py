@@ -79,7 +79,7 @@ def points(metric):
         }
         if kind == "histogram":
             buckets, bounds = packed(point, 6, "Q"), packed(point, 7, "d")
-            count = fixed(point, 4, "<Q")
+            count = fixed(point, 4, "<Q") or 0
             assert len(buckets) == len(bounds) + 1 and sum(buckets) == count, "buckets"
             assert list(bounds) == sorted(bounds), "bounds"
             yield about | {"value": count, "sum": fixed(point, 5, "<d"), "labels": attributes(point, 9)}
