@@ -203,7 +203,7 @@ pub fn ends() -> Result<()> {
         .collect::<Result<_>>()?;
     let refused = fabric.hosts[0].command(&["capture", "-w", "/dev/null"])?;
     assert!(
-        refused.status == 1 && refused.stdout.contains("4 captures and traces run already"),
+        refused.status == 1 && refused.stdout.contains("4 captures, traces and profiles run already"),
         "{refused:?}"
     );
     // One that is killed leaves its place.
