@@ -56,6 +56,11 @@ impl NetnsGuest {
         self.namespace.assign("eth0", address, prefix)
     }
 
+    /// Takes it away with its wire, whose name is free at once: a namespace's devices go some time after its name.
+    pub fn unplug(self) -> Result<()> {
+        self.namespace.must("ip link delete eth0").map(drop)
+    }
+
     /// Where it lives.
     pub fn namespace(&self) -> &Namespace {
         &self.namespace

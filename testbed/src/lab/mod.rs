@@ -153,7 +153,12 @@ impl Lab {
             let applied = self.host(&host.name).apply(&document)?;
             applied.success(&format!("weft apply on {}", host.name))?;
         }
-        self.guests.retain(|name, _| placed.iter().any(|guest| guest.spec.name == *name));
+        let stays = |name: &str| placed.iter().any(|guest| guest.spec.name == name);
+        for (_, guest) in self.guests.extract_if(.., |name, _| !stays(name)) {
+            if let Guest::Netns(gone) = guest {
+                gone.unplug()?;
+            }
+        }
         self.start_machines(&placed)
     }
 
