@@ -1,11 +1,12 @@
 //! The configuration that the stages read: compiled from the document, immutable, published whole.
 
-use core::net::{Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use crate::counters::Sizes;
 use crate::flow;
 use crate::ids::{Epoch, HopId, PortId, SegmentId, TenantId, TunnelId, WorkerId};
+use crate::overlay::hash::mix;
 use crate::overlay::{Table, Template};
 use crate::policy::Policy;
 use crate::qos;
@@ -48,6 +49,8 @@ pub struct Snapshot {
     pub qos: qos::Settings,
     /// Where the endpoints are.
     pub endpoints: Endpoints,
+    /// Which port has an address.
+    pub guests: Residents,
     /// Segments by VNI: those with an endpoint on this host.
     pub vnis: Table<SegmentId>,
     /// Tunnels by the address of their VTEP.
@@ -214,7 +217,62 @@ impl Endpoints {
     }
 }
 
+/// The guests of this host by (segment, address).
+#[derive(Clone, Debug, Default)]
+pub struct Residents(Table<PortId>);
+
+impl Residents {
+    /// Those of `ports`.
+    pub fn new(ports: &[Port]) -> Self {
+        let mut keyed = Vec::new();
+        for (id, port) in (0..).map(PortId).zip(ports) {
+            if let PortKind::Guest(guest) = &port.kind {
+                let (v4, v6) = (guest.ipv4.iter().copied(), guest.ipv6.iter().copied());
+                let addresses = v4.map(IpAddr::V4).chain(v6.map(IpAddr::V6));
+                keyed.extend(addresses.map(|address| (Self::key(guest.segment, address), id)));
+            }
+        }
+        Self(Table::new(keyed))
+    }
+
+    /// The port that may have `address` in `segment`: of IPv6, any address with the same hash is taken for it.
+    fn find(&self, segment: SegmentId, address: IpAddr) -> Option<PortId> {
+        self.0.find(Self::key(segment, address))
+    }
+
+    /// Keys of IPv4 are below those of IPv6.
+    fn key(segment: SegmentId, address: IpAddr) -> u64 {
+        let segment = u64::from(segment.0);
+        match address {
+            IpAddr::V4(address) => segment << 32 | u64::from(address.to_bits()),
+            IpAddr::V6(address) => {
+                let bits = address.to_bits();
+                let hash = mix(mix((bits >> 64) as u64, segment), bits as u64);
+                // Never that of a free place.
+                hash >> 2 | 1 << 62
+            }
+        }
+    }
+}
+
 impl Snapshot {
+    /// The ports of two addresses, see [`resident`](Self::resident).
+    pub fn residents(&self, segment: Option<SegmentId>, [one, other]: [IpAddr; 2]) -> [Option<PortId>; 2] {
+        let Some(segment) = segment else { return [None; 2] };
+        [self.resident(segment, one), self.resident(segment, other)]
+    }
+
+    /// The port of this host whose guest has `address` in `segment`.
+    pub fn resident(&self, segment: SegmentId, address: IpAddr) -> Option<PortId> {
+        let port = self.guests.find(segment, address)?;
+        let guest = self.guest(port)?;
+        let is_theirs = match address {
+            IpAddr::V4(address) => guest.ipv4.contains(&address),
+            IpAddr::V6(address) => guest.ipv6.contains(&address),
+        };
+        (is_theirs && guest.segment == segment).then_some(port)
+    }
+
     /// A port.
     pub fn port(&self, port: PortId) -> &Port {
         &self.ports[port.index()]
@@ -275,5 +333,50 @@ impl Snapshot {
     /// Keys of [`peers`](Self::peers) and [`neighbors`](Self::neighbors).
     pub fn address_key(address: Ipv4Addr) -> u64 {
         u64::from(address.to_bits())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Lab;
+    use crate::testing::lab::host;
+
+    #[test]
+    fn a_resident_is_found_by_segment_and_address() {
+        let mut snapshot = Lab::default().snapshot(host::HV_A);
+        let mut addresses = vec![IpAddr::from([10, 99, 0, 1]), "fd99::1".parse().unwrap()];
+        for port in &snapshot.ports {
+            if let PortKind::Guest(guest) = &port.kind {
+                addresses.extend(guest.ipv4.iter().copied().map(IpAddr::V4));
+                addresses.extend(guest.ipv6.iter().copied().map(IpAddr::V6));
+            }
+        }
+        let scan = |snapshot: &Snapshot, segment: SegmentId, address: IpAddr| {
+            (0..snapshot.ports.len() as u16).map(PortId).find(|port| {
+                snapshot.guest(*port).is_some_and(|guest| {
+                    guest.segment == segment
+                        && match address {
+                            IpAddr::V4(address) => guest.ipv4.contains(&address),
+                            IpAddr::V6(address) => guest.ipv6.contains(&address),
+                        }
+                })
+            })
+        };
+        let mut found = 0;
+        for round in 0..2 {
+            for segment in (0..snapshot.segments.len() as u16 + 1).map(SegmentId) {
+                for address in &addresses {
+                    let port = snapshot.resident(segment, *address);
+                    assert_eq!(port, scan(&snapshot, segment, *address), "{segment:?} {address}");
+                    found += usize::from(port.is_some());
+                }
+            }
+            // Who has left is not found, also by a table that still has them.
+            if round == 0 {
+                assert!(found > 4, "{found}");
+                snapshot.ports.iter_mut().for_each(|port| port.kind = PortKind::Vacant);
+            }
+        }
     }
 }

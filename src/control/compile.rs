@@ -14,7 +14,9 @@ use thiserror::Error;
 use weft_pipelines::flow;
 use weft_pipelines::overlay::{Table, Template, template};
 use weft_pipelines::policy::Policy;
-use weft_pipelines::snapshot::{Endpoints, Guest, Hop, Place, Port, PortKind, Segment, Tunnel, Uplink};
+use weft_pipelines::snapshot::{
+    Endpoints, Guest, Hop, Place, Port, PortKind, Residents, Segment, Tunnel, Uplink,
+};
 use weft_pipelines::{Epoch, HopId, Mac, PortId, SegmentId, Snapshot, TenantId, TunnelId, Vni, WorkerId};
 
 use self::numbers::Numbers;
@@ -276,6 +278,7 @@ impl<'a> Compiler<'a> {
             epoch,
             vtep: Some(this.vtep),
             vxlan_port: self.fabric.vxlan_port,
+            guests: Residents::new(&ports),
             ports,
             segments,
             tenants: numbers.tenants.given(),

@@ -132,6 +132,7 @@ pub fn record_of(flow: &FlowRecord, worker: WorkerId) -> Record {
         flags = if is_so { flags.with(flag) } else { flags };
     }
     let ([there, back], quality) = (flow.traffic, &flow.quality);
+    let classes = flow.classes.unwrap_or([NOT_HERE; 2]);
     Record {
         flow: u64::from(worker.0) << 48 | u64::from(is_v6) << 47 | flow.serial,
         started: flow.started,
@@ -149,8 +150,8 @@ pub fn record_of(flow: &FlowRecord, worker: WorkerId) -> Record {
         vni: flow.vni.value(),
         initiator_port: here(flow.ports[0]),
         responder_port: here(flow.ports[1]),
-        initiator_class: flow.classes[0].unwrap_or(NOT_HERE),
-        responder_class: flow.classes[1].unwrap_or(NOT_HERE),
+        initiator_class: classes[0],
+        responder_class: classes[1],
         rule: flow.rule,
         would_rule: flow.would_rule,
         initiator_l4: flow.initiator.1,

@@ -35,7 +35,7 @@ pub struct FlowRecord {
     /// The ports of initiator and responder, of those that are guests of this host.
     pub ports: [Option<PortId>; 2],
     /// The sets of groups that they are in, by the policy's numbers in this configuration.
-    pub classes: [Option<u32>; 2],
+    pub classes: Option<[u32; 2]>,
     /// IANA's number of its protocol.
     pub protocol: u8,
     /// Who sent the first packet, with the port; of an ICMP query its identifier.

@@ -60,7 +60,13 @@ impl Policy {
     /// Answers `question`.
     #[inline]
     pub fn decide(&self, question: &Question) -> Decision {
-        let leaf = self.leaf(question);
+        self.decide_between(self.classes_of(question.vni, [question.from, question.to]), question)
+    }
+
+    /// Answers `question`, of whose two ends these are the classes.
+    #[inline]
+    pub fn decide_between(&self, classes: [u32; 2], question: &Question) -> Decision {
+        let leaf = self.leaf(classes, question);
         let default = if self.default_audit { Action::Allow } else { self.default_action };
         let told = |mark: Mark, default| match mark.rule() {
             Some((rule, action)) => (action, Some(rule)),
@@ -89,6 +95,12 @@ impl Policy {
     /// The number of the set of groups that an address is in.
     pub fn class(&self, vni: Vni, address: IpAddr) -> u32 {
         self.addresses.class(vni, address)
+    }
+
+    /// The same of two.
+    #[inline]
+    pub fn classes_of(&self, vni: Vni, [from, to]: [IpAddr; 2]) -> [u32; 2] {
+        [self.class(vni, from), self.class(vni, to)]
     }
 
     /// All sets of groups, by their numbers.
@@ -134,11 +146,10 @@ impl Policy {
 
     /// What the first of all rules that match say.
     #[inline]
-    fn leaf(&self, question: &Question) -> Leaf {
+    fn leaf(&self, classes: [u32; 2], question: &Question) -> Leaf {
         let key = key(question.protocol, question.port);
         let find = |cell, sofar| self.cells.find(cell, key, sofar);
-        let from = self.ends.of(self.addresses.class(question.vni, question.from), FROM);
-        let to = self.ends.of(self.addresses.class(question.vni, question.to), TO);
+        let (from, to) = (self.ends.of(classes[0], FROM), self.ends.of(classes[1], TO));
         let mut leaf = find(self.pairs.any, Leaf::NONE);
         leaf = find(from.first.any, leaf);
         leaf = find(to.first.any, leaf);

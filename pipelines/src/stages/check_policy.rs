@@ -11,7 +11,7 @@ use crate::flow::{Hash, Key4, Key6, Side, State, Table, Toward, Tracking, tcp};
 use crate::frame::Frame;
 use crate::ids::{PortId, SegmentId, TenantId, Tick};
 use crate::policy::{Action, Decision, Policy, Question};
-use crate::service::{Row, Service};
+use crate::service::Service;
 use crate::sink::{Decided, Sink};
 use crate::snapshot::{Guest, PortKind, Snapshot};
 use crate::stages::follow;
@@ -19,7 +19,7 @@ use crate::stages::forward::Destination;
 use crate::stages::identify::{self, Part};
 use crate::stages::lookup_flow::Flows;
 use crate::stages::parse::{Fragment, Headers, Network};
-use crate::stages::tell::{tell, tell_denied};
+use crate::stages::tell::{tell, tell_denied, tell_of};
 use crate::verdict::Reason;
 use crate::wire::ipv4::protocol;
 use crate::wire::{Dns, Malformed, Tcp, Udp, Vni, dns, ethernet, ipv6};
@@ -519,13 +519,14 @@ pub(super) fn decide_again<K: Family>(
 ) -> Result<Again, Decided> {
     let (key, toward) = (*session.key(), session.first_toward());
     let question = question(&key, toward);
-    let decision = policy.decide(&question);
+    let classes = policy.classes_of(question.vni, [question.from, question.to]);
+    let decision = policy.decide_between(classes, &question);
     if decision.action == Action::Deny {
         let (port, source) = (session.port(), source(&key, toward));
         return Err(Decided { at: now, tenant, port, question, source, decision });
     }
     session.epoch = snapshot.epoch.0 as u32;
-    notes.row = row(snapshot, policy, tenant, &question);
+    notes.row = snapshot.service.find(tenant, classes);
     let before = (session.rule, session.would_rule, session.flags);
     (session.rule, session.would_rule) = rules(policy, &decision);
     session.flags.set(Flags::WOULD_DENY, decision.would == Action::Deny);
@@ -566,13 +567,15 @@ fn open<K: Family, F: Frame, S: Sink<F>>(
     }
     let mut toward = about.toward;
     let mut question = self::question(key, toward);
-    let mut decision = policy.decide(&question);
+    let mut classes = policy.classes_of(question.vni, [question.from, question.to]);
+    let mut decision = policy.decide_between(classes, &question);
     if picked_up && decision.action == Action::Deny {
         // Who speaks first in mid-stream need not be who opened the connection.
         let other = self::question(key, toward.other());
-        let otherwise = policy.decide(&other);
+        let turned = [classes[1], classes[0]];
+        let otherwise = policy.decide_between(turned, &other);
         if otherwise.action == Action::Allow {
-            (toward, question, decision) = (toward.other(), other, otherwise);
+            (toward, question, classes, decision) = (toward.other(), other, turned, otherwise);
         }
     }
     let decided = Decided {
@@ -585,11 +588,11 @@ fn open<K: Family, F: Frame, S: Sink<F>>(
     };
     if decision.action == Action::Deny {
         if state == State::TcpSynSent {
-            let row = row(snapshot, policy, about.tenant, &question);
+            let row = snapshot.service.find(about.tenant, classes);
             context.counters.service.count(row, |of| of.denied += 1);
         }
         denied(context, policy, &decided);
-        tell_denied(context.sink, snapshot, policy, &decided, about.frame.len());
+        tell_denied(context.sink, snapshot, (policy, classes), &decided, about.frame.len());
         return Err(Refusal::Policy(decision));
     }
     let turned = toward != about.toward;
@@ -613,7 +616,7 @@ fn open<K: Family, F: Frame, S: Sink<F>>(
         Refused::TableFull => Reason::SessionTableFull,
     })?;
     let (session, notes) = table.noted_mut(slot);
-    notes.row = row(snapshot, policy, about.tenant, &question);
+    notes.row = snapshot.service.find(about.tenant, classes);
     session.tcp = if turned { tcp.turned() } else { tcp };
     let side = if turned { Side::Responder } else { Side::Initiator };
     session.traffic[side.index()].add(about.frame.len());
@@ -623,7 +626,7 @@ fn open<K: Family, F: Frame, S: Sink<F>>(
     } else if asks_dns {
         see_dns(notes, (about.frame, about.headers), side, now, service);
     }
-    tell_again::<K, F, S>(context, slot, Event::Started);
+    tell_of(*sink, (snapshot, *counters), (session, notes), Some(classes), Event::Started, now);
     allowed(context, policy, &decided);
     Ok((slot, Outcome::Opened(decision)))
 }
@@ -660,12 +663,6 @@ pub fn question<K: Family>(key: &K, toward: Toward) -> Question {
     };
     let port = identify::service(key, toward);
     Question { vni: key.vni(), from, to, protocol: key.protocol(), port }
-}
-
-/// What counts how a session does whose first packet asked this.
-fn row(snapshot: &Snapshot, policy: &Policy, tenant: TenantId, question: &Question) -> Row {
-    let class = |address| policy.class(question.vni, address);
-    snapshot.service.find(tenant, [class(question.from), class(question.to)])
 }
 
 /// Takes a packet to or from a DNS server.

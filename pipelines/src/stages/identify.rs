@@ -38,7 +38,7 @@ pub enum Identity {
 
 /// The key of what most packets are, which their headers tell alone: TCP or UDP over IPv4, whole. It opens its flow, or
 /// is of it.
-#[inline]
+#[inline(always)]
 pub fn plain(headers: &Headers, vni: Vni) -> Option<(Key4, Toward)> {
     let is_plain = headers.network == Network::Ipv4
         && headers.fragment == Fragment::Whole
@@ -48,9 +48,14 @@ pub fn plain(headers: &Headers, vni: Vni) -> Option<(Key4, Toward)> {
 
 /// The flow that the packet in `frame`, whose headers are known, belongs to in segment `vni`.
 pub fn identify(frame: &[u8], headers: &Headers, vni: Vni) -> Identity {
-    if let Some((key, toward)) = plain(headers, vni) {
-        return Identity::V4(key, toward, Part::Opens);
+    match plain(headers, vni) {
+        Some((key, toward)) => Identity::V4(key, toward, Part::Opens),
+        None => look_closely(frame, headers, vni),
     }
+}
+
+/// The same of what is not [`plain`].
+pub fn look_closely(frame: &[u8], headers: &Headers, vni: Vni) -> Identity {
     match (headers.network, headers.fragment) {
         (Network::Arp, _) => Identity::None(Part::None),
         (_, Fragment::Later) => Identity::None(Part::Later),

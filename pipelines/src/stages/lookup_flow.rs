@@ -65,22 +65,19 @@ pub fn lookup_flow<F: Frame>(
         tcp |= u32::from(headers.protocol == protocol::TCP) << i;
         if let Some((key, toward)) = identify::plain(headers, vni) {
             (flows.keys4[i], flows.towards[i], flows.parts[i]) = (key, toward, Part::Opens);
-            flows.hashes[i] = sessions.v4.hash(&key);
-            sessions.v4.prefetch(flows.hashes[i]);
+            flows.hashes[i] = hash(&sessions.v4, &key);
             v4 |= 1 << i;
             continue;
         }
-        match identify::identify(frame.data(), headers, vni) {
+        match identify::look_closely(frame.data(), headers, vni) {
             Identity::V4(key, toward, part) => {
                 (flows.keys4[i], flows.towards[i], flows.parts[i]) = (key, toward, part);
-                flows.hashes[i] = sessions.v4.hash(&key);
-                sessions.v4.prefetch(flows.hashes[i]);
+                flows.hashes[i] = hash(&sessions.v4, &key);
                 v4 |= 1 << i;
             }
             Identity::V6(key, toward, part) => {
                 (flows.keys6[i], flows.towards[i], flows.parts[i]) = (key, toward, part);
-                flows.hashes[i] = sessions.v6.hash(&key);
-                sessions.v6.prefetch(flows.hashes[i]);
+                flows.hashes[i] = hash(&sessions.v6, &key);
                 v6 |= 1 << i;
             }
             Identity::None(part) => flows.parts[i] = part,
@@ -89,6 +86,14 @@ pub fn lookup_flow<F: Frame>(
     let Flows { hashes, candidates, .. } = &mut batch.flows;
     find(&sessions.v4, v4, tcp, hashes, candidates);
     find(&sessions.v6, v6, tcp, hashes, candidates);
+}
+
+/// The hash of a key, whose bucket it asks for.
+#[inline(always)]
+fn hash<K: Key>(table: &Table<K>, key: &K) -> Hash {
+    let hash = table.hash(key);
+    table.prefetch(hash);
+    hash
 }
 
 /// Finds the sessions that these packets may be of; those of TCP write notes of theirs.

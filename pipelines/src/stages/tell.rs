@@ -9,18 +9,31 @@ use crate::flow::sessions::Family;
 use crate::flow::tcp::Quality;
 use crate::flow::{Dns, Flags, Key4, Key6, Session, Sessions, Side, State, Toward};
 use crate::frame::Frame;
-use crate::ids::{PortId, Tick};
+use crate::ids::Tick;
 use crate::policy::{Action, Policy};
 use crate::sink::{Decided, Sink};
-use crate::snapshot::{Guest, Segment, Snapshot};
+use crate::snapshot::Snapshot;
 use crate::stages::identify;
 
 /// Tells of a session, and counts how it ended.
-#[inline(never)]
+#[inline]
 pub fn tell<K: Family, F: Frame, S: Sink<F>>(
+    sink: &mut S,
+    configured: (&Snapshot, &mut Counters),
+    session: (&Session<K>, &mut Notes),
+    event: Event,
+    now: Tick,
+) {
+    tell_of(sink, configured, session, None, event, now);
+}
+
+/// The same of a session whose ends' classes are known, those of its initiator and its responder.
+#[inline(never)]
+pub fn tell_of<K: Family, F: Frame, S: Sink<F>>(
     sink: &mut S,
     (snapshot, counters): (&Snapshot, &mut Counters),
     (session, notes): (&Session<K>, &mut Notes),
+    classes: Option<[u32; 2]>,
     event: Event,
     now: Tick,
 ) {
@@ -29,9 +42,11 @@ pub fn tell<K: Family, F: Frame, S: Sink<F>>(
     }
     let key = session.key();
     let (initiator, responder) = ends(key, session.first_toward());
-    let segment = snapshot.vnis.find(u64::from(key.vni().value())).map(|segment| snapshot.segment(segment));
+    let segment = snapshot.vnis.find(u64::from(key.vni().value()));
+    let tenant = segment.map(|segment| snapshot.segment(segment).tenant);
     let addresses = [initiator.0, responder.0];
-    let class = |tenant, address| snapshot.policy(tenant).class(key.vni(), address);
+    let look_up = |tenant| snapshot.policy(tenant).classes_of(key.vni(), addresses);
+    let classes = classes.or_else(|| tenant.map(look_up));
     sink.flow(&FlowRecord {
         event,
         serial: notes.serial,
@@ -39,11 +54,11 @@ pub fn tell<K: Family, F: Frame, S: Sink<F>>(
         started: notes.started,
         last: session.last,
         at: now,
-        tenant: segment.map(|segment| segment.tenant),
+        tenant,
         vni: key.vni(),
         port: session.port(),
-        ports: addresses.map(|address| port_of(snapshot, segment?, address)),
-        classes: addresses.map(|address| Some(class(segment?.tenant, address))),
+        ports: snapshot.residents(segment, addresses),
+        classes,
         protocol: key.protocol(),
         initiator,
         responder,
@@ -120,15 +135,14 @@ fn stop_of<K: Family, F: Frame, S: Sink<F>>(
 pub fn tell_denied<F: Frame, S: Sink<F>>(
     sink: &mut S,
     snapshot: &Snapshot,
-    policy: &Policy,
+    (policy, classes): (&Policy, [u32; 2]),
     decided: &Decided,
     bytes: usize,
 ) {
     let Decided { at, tenant, port, ref question, source, ref decision } = *decided;
     let mut sent = Traffic::default();
     sent.add(bytes);
-    let segment =
-        snapshot.vnis.find(u64::from(question.vni.value())).map(|segment| snapshot.segment(segment));
+    let segment = snapshot.vnis.find(u64::from(question.vni.value()));
     let addresses = [question.from, question.to];
     sink.flow(&FlowRecord {
         event: Event::Ended(End::Denied),
@@ -140,8 +154,8 @@ pub fn tell_denied<F: Frame, S: Sink<F>>(
         tenant: Some(tenant),
         vni: question.vni,
         port,
-        ports: addresses.map(|address| port_of(snapshot, segment?, address)),
-        classes: addresses.map(|address| Some(policy.class(question.vni, address))),
+        ports: snapshot.residents(segment, addresses),
+        classes: Some(classes),
         protocol: question.protocol,
         initiator: (question.from, source),
         responder: (question.to, question.port),
@@ -164,15 +178,6 @@ fn would_deny(is_so: bool) -> Flags {
     let mut flags = Flags::default();
     flags.set(Flags::WOULD_DENY, is_so);
     flags
-}
-
-/// The port of this host in a segment whose guest has this address.
-fn port_of(snapshot: &Snapshot, segment: &Segment, address: IpAddr) -> Option<PortId> {
-    let has = |guest: &Guest| match address {
-        IpAddr::V4(address) => guest.ipv4.contains(&address),
-        IpAddr::V6(address) => guest.ipv6.contains(&address),
-    };
-    segment.ports.iter().copied().find(|port| snapshot.guest(*port).is_some_and(has))
 }
 
 /// Who sent the first packet, and to whom.

@@ -13,7 +13,9 @@ use crate::overlay::{Table, Template, template};
 use crate::policy::{Policy, Rules};
 use crate::qos::{self, Classes, Share, TenantShare};
 use crate::service::{Row, Rows, TenantRows, rows};
-use crate::snapshot::{Endpoints, Guest, Hop, Place, Port, PortKind, Segment, Snapshot, Tunnel, Uplink};
+use crate::snapshot::{
+    Endpoints, Guest, Hop, Place, Port, PortKind, Residents, Segment, Snapshot, Tunnel, Uplink,
+};
 use crate::wire::{Mac, Vni};
 
 /// The UDP port of VXLAN.
@@ -253,11 +255,13 @@ impl Lab {
         let numbered = |n: usize, ip| (Snapshot::address_key(ip), n as u16);
         let peers = tunnels.iter().enumerate().map(|(n, tunnel)| numbered(n, tunnel.vtep));
         let neighbors = hops.iter().enumerate().map(|(n, hop)| numbered(n, hop.ip));
+        let ports = self.ports(index);
         Snapshot {
             epoch: Epoch(1),
             vtep: Some(self.hosts[index].vtep),
             vxlan_port: VXLAN_PORT,
-            ports: self.ports(index),
+            guests: Residents::new(&ports),
+            ports,
             tenants,
             slots: self
                 .policies
