@@ -8,6 +8,8 @@ pub mod diff;
 pub mod labels;
 pub mod observe;
 pub mod runtime_dir;
+#[cfg(feature = "dpdk")]
+mod runway;
 pub mod sessions;
 #[cfg(feature = "dpdk")]
 pub mod stats;

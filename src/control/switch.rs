@@ -25,6 +25,7 @@ use super::compile::{self, Compiled, PortPlan};
 use super::decisions::Told;
 use super::observe::{self, Observation};
 use super::runtime_dir::Instance;
+use super::runway::{Runway, Track};
 use super::stats::Stats;
 use crate::capture::InForce;
 use crate::config::checked::{self, Attach, Fabric, HostIndex};
@@ -33,8 +34,8 @@ use crate::dpdk::{self, Eal, EalOptions, Mbuf, Mempool, Port, PortOptions, Vhost
 use crate::report::Report;
 use crate::shm::WorkerStats;
 use crate::worker::{
-    Clock, Decisions, Export, Input, Mail, Mailbox, Outputs, Poll, Receive, Reply, Standing, Transmit,
-    Worker, rings,
+    Clock, Decisions, Export, Family, Input, Mail, Mailbox, Outputs, Poll, Receive, Reply, Standing,
+    Transmit, Used, Worker, rings,
 };
 pub use change::Refused;
 pub use room::NoRoom;
@@ -79,6 +80,8 @@ pub struct Switch {
     torn: bool,
     /// What others may read; `None` where that could not be made.
     stats: Option<Stats>,
+    /// Backs the memory of sessions ahead of the workers.
+    runway: Option<Runway>,
     eal: Eal,
 }
 
@@ -215,6 +218,7 @@ impl Switch {
             asked: Cell::new(0),
             torn: false,
             stats: None,
+            runway: None,
             eal,
         };
         let exports = switch.make_stats(instance);
@@ -346,6 +350,8 @@ impl Switch {
 
     /// Ends the workers, and returns how they stood at the end; `None` of one that is lost.
     fn dismiss(&mut self) -> Vec<Option<Standing>> {
+        // Before the memory goes that it works on.
+        self.runway = None;
         let workers = std::mem::take(&mut self.workers);
         let deadline = Instant::now() + PATIENCE;
         let end = |(index, worker): (usize, Handle)| {
@@ -373,6 +379,7 @@ impl Switch {
         let mut exports = exports.into_iter();
         let (count, clock) = (self.cores.len(), self.clock);
         let (at_work, ready) = mpsc::channel();
+        let mut tracks = Vec::new();
         for (index, (outgoing, incoming)) in rings::<Mbuf>(count).into_iter().enumerate() {
             let id = WorkerId(index as u16);
             let (mut inputs, mut queues) = (Vec::new(), Vec::new());
@@ -392,7 +399,8 @@ impl Switch {
             let decisions = outputs.log.decisions();
             let (worker_mailbox, poll) = (mailbox.clone(), self.poll);
             let (eal, core) = (self.eal.clone(), self.cores[index]);
-            let sessions = make_sessions(&snapshot.sessions)?;
+            let used = Arc::new(Used::default());
+            let sessions = make_sessions(&snapshot.sessions, &used, &mut tracks)?;
             let at_work = at_work.clone();
             let work = move || {
                 let registered = match core {
@@ -407,7 +415,7 @@ impl Switch {
                 let _ = at_work.send(ready);
                 drop(at_work);
                 let mailbox = worker_mailbox;
-                let worker = Worker { id, snapshot, inputs, incoming, outputs, mailbox, clock, poll };
+                let worker = Worker { id, snapshot, inputs, incoming, outputs, mailbox, clock, poll, used };
                 let standing = worker.run(sessions);
                 drop(registered);
                 standing
@@ -419,6 +427,7 @@ impl Switch {
         for ready in ready {
             ready.map_err(Box::new)?;
         }
+        self.runway = Some(Runway::start(tracks)?);
         Ok(())
     }
 
@@ -516,9 +525,11 @@ pub struct Silent {
 }
 
 /// Room for a worker's sessions, in large pages as far as there are such: those that it reads are all over it.
-fn make_sessions(settings: &Settings) -> io::Result<Sessions> {
+fn make_sessions(settings: &Settings, used: &Arc<Used>, tracks: &mut Vec<Track>) -> io::Result<Sessions> {
     let (v4, v6) = (Memory::<Key4>::new(settings.capacity), Memory::<Key6>::new(settings.capacity));
     v4.regions().into_iter().chain(v6.regions()).for_each(dpdk::prefer_large_pages);
+    tracks.push(Track::new(&v4, settings.capacity, (used.clone(), Family::V4)));
+    tracks.push(Track::new(&v6, settings.capacity, (used.clone(), Family::V6)));
     Ok(Sessions::within(v4, v6, &random_secret()?))
 }
 

@@ -32,5 +32,5 @@ pub use hugepages::Hugepages;
 pub use lcore::{LcoreGuard, keep_to, pin_and_register, register, tsc, tsc_hz, usable_cores};
 pub use mbuf::{BURST, Burst, Mbuf, free_bulk};
 pub use mempool::Mempool;
-pub use pages::prefer_large_pages;
+pub use pages::{back_with_pages, prefer_large_pages};
 pub use vhost::{Fault, VhostMode, VhostUser};

@@ -1,5 +1,7 @@
 //! Transparent large pages for memory that is ours and not DPDK's.
 
+use std::io;
+
 use rustix::mm::{Advice, madvise};
 
 /// Bytes of a page.
@@ -24,6 +26,20 @@ pub fn prefer_large_pages((start, bytes): (*const u8, usize)) {
     }
 }
 
+/// Backs the pages that `(start, bytes)` lies on, now, as writing to each would (`MADV_POPULATE_WRITE`, Linux 5.14).
+///
+/// # Errors
+///
+/// When the kernel is older, no memory is left, or none is mapped there.
+pub fn back_with_pages((start, bytes): (usize, usize)) -> io::Result<()> {
+    let first = start / PAGE * PAGE;
+    let whole = (start + bytes).next_multiple_of(PAGE) - first;
+    let first = std::ptr::without_provenance_mut(first);
+    // SAFETY: nothing that is in memory changes, whoever uses it and for what; where none is mapped the kernel answers
+    // with an error.
+    Ok(unsafe { madvise(first, whole, Advice::LinuxPopulateWrite) }?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,6 +49,7 @@ mod tests {
         let memory: Vec<u32> = (0..3 << 20).collect();
         prefer_large_pages((memory.as_ptr().cast(), size_of_val(&*memory)));
         prefer_large_pages((memory.as_ptr().cast(), 100));
+        back_with_pages((memory.as_ptr().addr(), size_of_val(&*memory))).unwrap();
         assert!((0..3 << 20).eq(memory));
     }
 }

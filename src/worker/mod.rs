@@ -12,6 +12,7 @@ mod pace;
 mod port;
 mod profile;
 mod sessions;
+mod used;
 
 use std::sync::Arc;
 use std::thread;
@@ -33,6 +34,7 @@ pub use outputs::{Incoming, Outgoing, Outputs, RING, rings};
 pub use pace::{Pace, Poll};
 pub use port::{Pool, Receive, Transmit};
 pub use profile::{Profile, Spent, Sums};
+pub use used::{Family, Used};
 
 /// What a weight of one is multiplied with, to be divided.
 const UNIT: u64 = 1 << 20;
@@ -63,6 +65,8 @@ pub struct Worker<F> {
     pub clock: Clock,
     /// How it waits.
     pub poll: Poll,
+    /// How much of its sessions' memory it has used, for who goes ahead of it.
+    pub used: Arc<Used>,
 }
 
 impl<F: Frame> Worker<F> {
@@ -102,7 +106,7 @@ impl<F: Frame> Round<F> {
     /// One round: a burst from each ring and each port, then out with what has gathered.
     fn poll(&mut self) {
         let Self { worker, plane, turns, work, pace, sampler, receiving, .. } = self;
-        let Worker { snapshot, inputs, incoming, outputs, clock, .. } = worker;
+        let Worker { snapshot, inputs, incoming, outputs, clock, used, .. } = worker;
         let start = clock.cycles();
         let now = clock.tick(start);
         outputs.eyes.begin(now);
@@ -116,7 +120,7 @@ impl<F: Frame> Round<F> {
             }
         }
         let mut held = false;
-        let mut before = clock.cycles();
+        let mut before = if taken > 0 { clock.cycles() } else { start };
         for (n, Input { port, queue }) in inputs.iter_mut().enumerate() {
             if !*receiving || !turns.is_due(n) {
                 continue;
@@ -140,7 +144,6 @@ impl<F: Frame> Round<F> {
             received += packets;
         }
         plane.tick(snapshot, now, outputs);
-        before = clock.cycles();
         plane.flush(snapshot, now, outputs);
         outputs.flush();
         let sent = clock.cycles();
@@ -154,6 +157,7 @@ impl<F: Frame> Round<F> {
         work.packets += received as u64;
         work.received_over += taken as u64;
         if received + taken > 0 {
+            used.take(&plane.sessions);
             pace.busy();
             work.busy_cycles += clock.cycles() - start;
         } else {

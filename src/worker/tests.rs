@@ -109,6 +109,7 @@ impl Host {
                 mailbox: mailbox.clone(),
                 clock,
                 poll: Poll::Adaptive,
+                used: Arc::default(),
             };
             mailboxes.push(mailbox);
             let sessions = Sessions::new(&worker.snapshot.sessions, &Secret::from_seed(1));

@@ -139,6 +139,7 @@ fn what_is_handed_over_between_two_configurations_is_dropped_by_name() {
         mailbox: mailbox.clone(),
         clock: Clock::new(|| 0, 1_000_000_000),
         poll: Poll::Busy,
+        used: Arc::default(),
     };
     let sessions = Sessions::new(&worker.snapshot.sessions, &Secret::from_seed(1));
     let thread = thread::spawn(move || worker.run(sessions));

@@ -347,6 +347,12 @@ impl<K: Key> Table<K> {
         self.live == 0
     }
 
+    /// How many places were ever used: those from the front of its [`Memory`].
+    #[inline]
+    pub fn places(&self) -> u32 {
+        self.sessions.len() as u32
+    }
+
     /// How many there can be.
     pub fn capacity(&self) -> usize {
         self.capacity as usize
