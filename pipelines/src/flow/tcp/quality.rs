@@ -6,6 +6,8 @@
 //! it was lost before it came here, is known by what its sender knows by then: three acknowledgements of the same number (RFC
 //! 5681), or a round trip of silence.
 
+use core::hint::select_unpredictable;
+
 use super::segment::Segment;
 use crate::flow::Side;
 use crate::ids::Tick;
@@ -150,9 +152,9 @@ impl Quality {
                 if glance.leaps && !self.has_hole[mine] {
                     (self.has_hole[mine], self.holes[mine]) = (true, glance.from);
                 }
-                if self.probes[mine].at == 0 {
-                    self.probes[mine] = Probe { end: segment.end(), at };
-                }
+                // Whether one is under way nobody can guess.
+                let (probe, next) = (self.probes[mine], Probe { end: segment.end(), at });
+                self.probes[mine] = select_unpredictable(probe.at == 0, next, probe);
             }
             Sends::Again => self.again(mine, theirs, segment, at),
             Sends::Nothing => {}
