@@ -22,6 +22,7 @@
 //! # Ok::<(), testbed::Error>(())
 //! ```
 
+mod bench;
 pub mod bench_peers;
 pub mod demo;
 mod error;

@@ -5,9 +5,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::grid::{Effort, Load, Protocol, Setup, Work};
-use super::ground::canary;
 use super::scene::{self, CLIENT, NEIGHBOUR, SERVER};
 use super::systems::Bench;
+use crate::bench::flows;
+use crate::bench::ground::canary;
 use crate::load::{Flows, Kind, Pace, Passed, Plan, Report, Size, Stream, TUNNEL, Traffic, Tunnel};
 use crate::{Error, Result};
 
@@ -68,39 +69,18 @@ const NEIGHBOUR_PORT: usize = 2;
 
 /// Opens the flows of a load, both ways, so that stateful systems know them.
 pub fn open(bench: &mut Bench, setup: &Setup, load: Load) -> Result<()> {
-    let flows = Flows::InTurn { first: 0, count: load.flows().unwrap_or(1) };
-    let packets = u64::from(load.flows().unwrap_or(1));
-    let there = stream(bench, setup, Size::Fixed(64), flows, Pace::Window(WINDOW));
+    let count = load.flows().unwrap_or(1);
+    let flows = Flows::InTurn { first: 0, count };
+    let there = stream(bench, setup, Size::Fixed(64), flows, flows::GENTLY);
     let back = Stream { ports: [there.ports[1], there.ports[0]], ..answering(bench, setup, there) };
-    // A switch that has just met its guests may not send yet: a few packets are tried until one comes through.
-    let try_one = |bench: &mut Bench, stream: &Stream| bench.driver.pass(stream, 1, OPENING);
-    let mut tries = 0;
-    let begin = |stream: Stream, kind| Stream { traffic: Traffic { kind, ..stream.traffic }, ..stream };
-    let (first, second) = match setup.protocol {
-        Protocol::Udp => (there, back),
-        Protocol::Tcp => (begin(there, Kind::Syn), begin(back, Kind::SynAck)),
-    };
-    while try_one(bench, &first)?.lost() > 0 || try_one(bench, &second)?.lost() > 0 {
-        tries += 1;
-        if tries > TRIES {
-            return Err(Error::failed("nothing comes through", format!("{:?}", setup.work)));
-        }
-    }
+    let of = |stream: Stream, kind| Stream { traffic: Traffic { kind, ..stream.traffic }, ..stream };
     let steps = match setup.protocol {
-        Protocol::Udp => vec![(there, Kind::Udp), (back, Kind::Udp)],
+        Protocol::Udp => vec![there, back],
         // Two ways to begin, and a third packet to confirm (RFC 9293, section 3.5).
-        Protocol::Tcp => vec![(there, Kind::Syn), (back, Kind::SynAck), (there, Kind::Ack)],
+        Protocol::Tcp => vec![of(there, Kind::Syn), of(back, Kind::SynAck), of(there, Kind::Ack)],
     };
-    for (stream, kind) in steps {
-        let stream = begin(stream, kind);
-        let passed = bench.driver.pass(&stream, packets, OPENING)?;
-        // One in a hundred may be lost by a switch whose first packets take another way.
-        if passed.received * 100 < packets * 99 {
-            let what = format!("{} of {} flows could not be opened", packets - passed.received, packets);
-            return Err(Error::failed(what, format!("{:?}, {load:?}", setup.work)));
-        }
-    }
-    Ok(())
+    flows::open(&mut bench.driver, &steps, count.into())
+        .map_err(|error| Error::failed(error.to_string(), format!("{:?}, {load:?}", setup.work)))
 }
 
 /// Measures a load of which the flows are open.
@@ -128,7 +108,7 @@ pub fn measure(bench: &mut Bench, setup: &Setup, load: Load, effort: Effort) -> 
         });
     }
     let flows = if load == Load::New { used } else { main.flows };
-    bench.driver.pass(&Stream { flows, pace: Pace::Window(WINDOW), ..main }, WARM, WARMING)?;
+    bench.driver.pass(&Stream { flows, pace: flows::GENTLY, ..main }, WARM, WARMING)?;
     let before = canary();
     bench.switch.clear()?;
     let report = bench.driver.run(&streams, Plan { warm: RUN_UP, measure: effort.measure })?;
@@ -188,12 +168,7 @@ fn tunnel(bench: &Bench) -> Tunnel {
     Tunnel { macs: [tunnel.macs[0], bench.uplink_mac], ..tunnel }
 }
 
-/// How many packets are on their way while flows are opened: no queue is ever full.
-const WINDOW: u32 = 256;
-/// How often a first packet is tried, 50 ms each.
-const TRIES: u32 = 200;
-/// The longest that opening all flows may take, and that a load may warm a switch up.
-const OPENING: Duration = Duration::from_secs(60);
+/// The longest that a load may warm a switch up.
 const WARMING: Duration = Duration::from_secs(1);
 /// How many packets a switch has seen of a load before its cycles count, and how many more before packets do.
 const WARM: u64 = 100_000;

@@ -8,11 +8,11 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::grid::{Setup, Work};
-use super::ground::Ground;
 use super::rules::{Rule, rules};
 use super::scene::{CLIENT, HOSTS, NEIGHBOUR, SERVER, UNDERLAY_MACS, UNDERLAY_MTU, VNI, VTEPS, mac};
 use super::systems::Cycles;
 use super::testpmd::{self, Testpmd};
+use crate::bench::ground::Ground;
 use crate::error::Doing;
 use crate::scope::{Setting, is_root};
 use crate::{Namespace, Result, Spawn};

@@ -5,7 +5,6 @@
 
 mod cell;
 mod grid;
-mod ground;
 mod linux;
 mod ovs;
 mod plots;
@@ -18,14 +17,13 @@ mod testpmd;
 mod weft;
 
 use std::path::PathBuf;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use grid::{Effort, Setup};
-use ground::{Ground, LOAD_CORE};
 use results::{Key, Results};
 use systems::{ALL, System};
 
+use crate::bench::ground::{self, Ground};
 use crate::{Error, Result};
 
 /// What is to be measured, and where the results go.
@@ -91,7 +89,8 @@ pub fn run(options: &Options) -> Result<bool> {
             for system in turn {
                 let place = format!("round {} of {}: {}, {}", round + 1, effort.rounds, setup, system.name());
                 eprintln!("{:7.1} s  {place}", begun.elapsed().as_secs_f32());
-                let measured = on_load_core(|| measure(&ground, system, setup, number, effort, &mut results));
+                let measured =
+                    ground::on_load_core(|| measure(&ground, system, setup, number, effort, &mut results));
                 if let Err(error) = measured {
                     eprintln!("bench-peers: {place}: {error}");
                     results.failed(system, setup, error.to_string());
@@ -137,16 +136,4 @@ fn measure(
         results.add(Key { setup: number, load: load_number, system }, figure);
     }
     Ok(())
-}
-
-/// Does something on a thread that has the load's core.
-fn on_load_core<T: Send>(act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    let pinned = || {
-        ground::pin(LOAD_CORE)?;
-        act()
-    };
-    thread::scope(|scope| match scope.spawn(pinned).join() {
-        Ok(result) => result,
-        Err(panic) => std::panic::resume_unwind(panic),
-    })
 }

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::grid::{Setup, Work};
-use super::ground::{Ground, LOAD_CORE, MEMORY_MIB, SWITCH_CORE};
 use super::rules::{Rule, rules};
 use super::scene::{self, CLIENT, Guest, HOSTS, NEIGHBOUR, SERVER, UNDERLAY_MACS, UNDERLAY_MTU, VNI, VTEPS};
 use super::systems::Cycles;
+use crate::bench::ground::{Ground, LOAD_CORE, MEMORY_MIB, SWITCH_CORE};
 use crate::error::Doing;
 use crate::load::Pages;
 use crate::{Error, Namespace, Process, Result, Spawn};

@@ -1,7 +1,6 @@
 //! All figures of a run, and the machine that they are of.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,11 +8,11 @@ use serde_json::{Value, json};
 
 use super::cell::{Bound, Figure};
 use super::grid::{Effort, Load, Setup};
-use super::ground::{Ground, LOAD_CORE, MEMORY_MIB, QUEUE, SWITCH_CORE};
 use super::systems::System;
 use crate::Result;
-use crate::error::Doing;
-use crate::load::Pages;
+use crate::bench::figures::middle;
+use crate::bench::ground::{Ground, LOAD_CORE, MEMORY_MIB, QUEUE, SWITCH_CORE};
+use crate::bench::machine::{self, Facts};
 
 /// Where a figure belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,7 +33,7 @@ pub struct Results {
     /// The systems, with their versions, or why they are not here.
     pub systems: Vec<(System, Result<String, String>)>,
     /// What the machine is, by name.
-    pub machine: Vec<(&'static str, String)>,
+    pub machine: Facts,
     /// What went wrong.
     pub failures: Vec<String>,
     figures: BTreeMap<Key, Vec<Figure>>,
@@ -154,17 +153,11 @@ impl Results {
 
     /// Writes the table and the raw figures.
     pub fn write(&self, out: &Path, table: &str) -> Result<()> {
-        fs::create_dir_all(out).doing(|| format!("making {}", out.display()))?;
-        for (name, text) in [("peers.md", table.to_owned()), ("peers.json", format!("{:#}\n", self.json()))] {
-            let path = out.join(name);
-            fs::write(&path, text).doing(|| format!("writing {}", path.display()))?;
-        }
-        Ok(())
+        machine::write(out, "peers", table, &self.json())
     }
 
     fn json(&self) -> Value {
-        let machine: serde_json::Map<String, Value> =
-            self.machine.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+        let machine = machine::object(&self.machine);
         let systems: serde_json::Map<String, Value> = self
             .systems
             .iter()
@@ -197,51 +190,9 @@ impl Results {
     }
 }
 
-/// The median of numbers of which there is one at least.
-fn middle(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let half = values.len() / 2;
-    if values.len() % 2 == 1 { values[half] } else { (values[half - 1] + values[half]) / 2.0 }
-}
-
-fn machine(ground: &Ground) -> Vec<(&'static str, String)> {
-    let file = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let of = |text: &str, name: &str| {
-        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
-        line.split_once(':').map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
-    };
-    let processor = file("/proc/cpuinfo");
-    let memory = file("/proc/meminfo");
-    let cores = processor.lines().filter(|line| line.starts_with("processor")).count();
-    let date = std::process::Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]).output();
-    let date =
-        date.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
-    vec![
-        ("date", date),
-        ("processor", format!("{}, {} MHz", of(&processor, "model name"), of(&processor, "cpu MHz"))),
-        ("cores", format!("{cores}; the load has core {LOAD_CORE}, the switch's packets core {SWITCH_CORE}")),
-        ("memory", of(&memory, "MemTotal")),
-        ("kernel", file("/proc/sys/kernel/osrelease").trim().to_owned()),
-        (
-            "pages",
-            match ground.pages {
-                Pages::Huge => {
-                    "hugepages of 2 MiB, for packet buffers and guests of all systems alike".into()
-                }
-                Pages::Small => "ordinary ones, for all systems alike".into(),
-            },
-        ),
-        ("packet memory", format!("{MEMORY_MIB} MiB a switch; {QUEUE} descriptors a queue")),
-    ]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_median_is_in_the_middle() {
-        assert_eq!(middle(vec![3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(middle(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
-    }
+fn machine(ground: &Ground) -> Facts {
+    let roles = format!("the load has core {LOAD_CORE}, the switch's packets core {SWITCH_CORE}");
+    let mut facts = machine::facts(ground, &roles);
+    facts.push(("packet memory", format!("{MEMORY_MIB} MiB a switch; {QUEUE} descriptors a queue")));
+    facts
 }

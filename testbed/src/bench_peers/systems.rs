@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::grid::{Load, Setup, Work};
-use super::ground::Ground;
 use super::linux::Linux;
 use super::ovs::Ovs;
 use super::testpmd::Testpmd;
 use super::weft::Weft;
 use super::{linux, ovs, scene, testpmd, weft};
 use crate::Result;
+use crate::bench::ground::Ground;
 use crate::load::{Driver, Role, Size, Waiting};
 
 /// A system.

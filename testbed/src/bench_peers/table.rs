@@ -6,6 +6,8 @@ use super::cell::Bound;
 use super::grid::{Load, Setup, Work};
 use super::results::{Key, Median, Results};
 use super::systems::System;
+use crate::bench::figures::{grouped, line};
+use crate::bench::machine;
 use crate::load::Size;
 
 impl std::fmt::Display for Setup {
@@ -32,9 +34,7 @@ pub fn markdown(results: &Results) -> String {
     let mut text = String::from("# Weft beside its peers\n\n");
     let present: Vec<System> =
         results.systems.iter().filter(|(_, state)| state.is_ok()).map(|(system, _)| *system).collect();
-    for (name, value) in &results.machine {
-        line(&mut text, format_args!("- {name}: {value}"));
-    }
+    machine::list(&mut text, &results.machine);
     for (system, state) in &results.systems {
         match state {
             Ok(version) => line(&mut text, format_args!("- {}: {version}", system.name())),
@@ -123,31 +123,3 @@ const LEGEND: &str = "
   frames of that length.
 - Weft counts everything and exports all flows in every row. OVS exports none (its IPFIX samples), and meters where it says so.
 ";
-
-/// A number with commas.
-fn grouped(number: u32) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-fn line(text: &mut String, words: std::fmt::Arguments<'_>) {
-    // Writing to a String cannot fail.
-    let _ = writeln!(text, "{words}");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::grouped;
-
-    #[test]
-    fn numbers_are_grouped_by_thousands() {
-        assert_eq!([1, 999, 1_000, 1_000_000].map(grouped), ["1", "999", "1,000", "1,000,000"]);
-    }
-}

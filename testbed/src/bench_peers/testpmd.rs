@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use rustix::fs::{Mode, mkfifoat};
 
-use super::ground::{Ground, LOAD_CORE, MEMORY_MIB, SWITCH_CORE};
 use super::systems::Cycles;
+use crate::bench::ground::{Ground, LOAD_CORE, MEMORY_MIB, SWITCH_CORE};
 use crate::error::Doing;
 use crate::load::Pages;
 use crate::{Error, Namespace, Process, Result, Spawn};

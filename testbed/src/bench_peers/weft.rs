@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::grid::{Setup, Work};
-use super::ground::{Ground, MEMORY_MIB, SWITCH_CORE};
 use super::rules::{Rule, rules};
 use super::scene::{self, CLIENT, Guest, NEIGHBOUR, SERVER, UNDERLAY_MACS, UNDERLAY_MTU, VNI, VTEPS};
 use super::systems::Cycles;
+use crate::bench::ground::{Ground, MEMORY_MIB, SWITCH_CORE};
 use crate::error::Doing;
 use crate::host::HostOptions;
 use crate::load::Pages;

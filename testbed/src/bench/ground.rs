@@ -1,9 +1,10 @@
-//! What all systems stand on alike: cores, pages, directories; and a look at whether the ground shakes.
+//! What all runs stand on alike: cores, pages, directories; and a look at whether the ground shakes.
 
 use std::fs::{self, File, TryLockError};
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::thread::{CpuSet, sched_setaffinity};
@@ -43,7 +44,7 @@ impl Ground {
     ///
     /// On a machine with a single core, and beside another run.
     pub fn prepare(hugepages: bool) -> Result<Self> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = thread::available_parallelism().map_or(1, usize::from);
         if cores < 2 {
             return Err(Error::failed("it takes two cores: one for the load, one for the switch", ""));
         }
@@ -59,8 +60,20 @@ impl Ground {
     }
 }
 
+/// Does something on a thread that has the load's core.
+pub fn on_load_core<T: Send>(act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let pinned = || {
+        pin(LOAD_CORE)?;
+        act()
+    };
+    thread::scope(|scope| match scope.spawn(pinned).join() {
+        Ok(result) => result,
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
+}
+
 /// Keeps the calling thread, and those that it starts, on one core.
-pub fn pin(core: u32) -> Result<()> {
+fn pin(core: u32) -> Result<()> {
     let mut set = CpuSet::new();
     set.set(core as usize);
     sched_setaffinity(None, &set).doing(|| format!("keeping to core {core}"))
@@ -72,7 +85,7 @@ fn alone() -> Result<Option<File>> {
     let Ok(file) = File::open(TOTAL) else { return Ok(None) };
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => {
-            Err(Error::failed("another bench-peers runs on this machine; wait for its end", ""))
+            Err(Error::failed("another such bench runs on this machine; wait for its end", ""))
         }
         _ => Ok(Some(file)),
     }
