@@ -10,7 +10,7 @@ FOR_INSTRUCTIONS := valgrind
 FOR_PEERS := dpdk-dev openvswitch-switch-dpdk nftables iproute2 ethtool
 FOR_TESTS := $(FOR_VMS) curl dpdk-dev iperf3 iproute2 iputils-ping ethtool nfdump prometheus python3 tcpdump tshark tmux
 
-.PHONY: all build release demo demo-vm test lint bench bench-save bench-peers instructions fuzz clean for-build for-vms for-tests \
+.PHONY: all build release demo demo-vm test lint bench bench-save bench-peers bench-scale instructions fuzz clean for-build for-vms for-tests \
 	for-instructions for-peers
 
 all: release
@@ -56,6 +56,11 @@ instructions: for-instructions
 # does nothing else; up to 20 minutes.
 bench-peers: for-peers release
 	target/release/testbed bench-peers
+
+# How Weft scales, with workers, ports, sessions, rules and endpoints: tables, into benches/results. On a machine with two cores that
+# does nothing else; with hugepages for root; up to 5 minutes.
+bench-scale: release
+	target/release/testbed bench-scale
 
 # Fuzzes each way for FUZZ_SECONDS, with libFuzzer; needs `cargo install cargo-fuzz`.
 FUZZ_SECONDS ?= 60

@@ -24,6 +24,7 @@
 
 mod bench;
 pub mod bench_peers;
+pub mod bench_scale;
 pub mod demo;
 mod error;
 pub mod guest;

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use testbed::{Faults, Namespace, Result, Spawn, WorkDir, bench_peers, demo, scope, tcp, up, wire};
+use testbed::{
+    Faults, Namespace, Result, Spawn, WorkDir, bench_peers, bench_scale, demo, scope, tcp, up, wire,
+};
 
 #[derive(Debug, Parser)]
 #[command(name = "testbed", about = "Labs for Weft", version)]
@@ -109,6 +111,25 @@ enum Command {
         #[arg(long, value_name = "NAME")]
         work: Vec<String>,
     },
+    /// Measure how Weft scales with workers, ports, sessions, rules and endpoints, in a few minutes on a machine that does
+    /// nothing else
+    BenchScale {
+        /// Small numbers, once: to see that all works, not for figures
+        #[arg(long)]
+        quick: bool,
+        /// How often what varies is measured: 3 times, and once with --quick, unless given
+        #[arg(long)]
+        rounds: Option<u32>,
+        /// Where the table and the raw figures go
+        #[arg(long, default_value = "benches/results")]
+        out: PathBuf,
+        /// Ordinary pages where hugepages could be had
+        #[arg(long)]
+        no_hugepages: bool,
+        /// Only parts whose names contain this: workers, ports, memory, start; may be given several times
+        #[arg(long = "part", value_name = "NAME")]
+        parts: Vec<String>,
+    },
     /// Remove what labs that were killed left behind
     Sweep,
     /// Make one of each resource, say so, and wait to be interrupted: how the lab tests its own cleanup
@@ -149,7 +170,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether what was to be shown held; all but the demo and the bench show nothing.
+/// Whether what was to be shown held; all but the demo and the benches show nothing.
 fn act(command: Command) -> Result<bool> {
     match command {
         Command::Demo { guests } => return demo::run(guests.into()),
@@ -179,6 +200,10 @@ fn act(command: Command) -> Result<bool> {
                 systems,
                 work,
             });
+        }
+        Command::BenchScale { quick, rounds, out, no_hugepages, parts } => {
+            let hugepages = !no_hugepages;
+            return bench_scale::run(&bench_scale::Options { quick, rounds, out, hugepages, parts });
         }
         Command::Sweep => scope::sweep(),
         Command::Hold { panic } => hold(panic)?,

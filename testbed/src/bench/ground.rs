@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::thread::{CpuSet, sched_setaffinity};
 
+use super::figures::middle;
 use crate::error::Doing;
 use crate::load::{Pages, PortOptions, Role};
 use crate::scope::Setting;
@@ -78,6 +79,32 @@ fn pin(core: u32) -> Result<()> {
     set.set(core as usize);
     sched_setaffinity(None, &set).doing(|| format!("keeping to core {core}"))
 }
+
+/// How many times as long the fixed piece of work takes on two cores at once as on one alone: 1 where both are free.
+pub fn together() -> Result<f64> {
+    let on = |core: u32| {
+        move || {
+            pin(core)?;
+            Ok((0..CANARIES).map(|_| canary().as_secs_f64()).collect())
+        }
+    };
+    let all = |cores: &[u32]| -> Result<f64> {
+        thread::scope(|scope| {
+            let threads: Vec<_> = cores.iter().map(|core| scope.spawn(on(*core))).collect();
+            let joined = threads.into_iter().map(|thread| match thread.join() {
+                Ok(times) => times,
+                Err(panic) => std::panic::resume_unwind(panic),
+            });
+            let times: Result<Vec<Vec<f64>>> = joined.collect();
+            Ok(times?.into_iter().map(middle).fold(0.0, f64::max))
+        })
+    };
+    let alone = all(&[SWITCH_CORE])?;
+    Ok(all(&[LOAD_CORE, SWITCH_CORE])? / alone)
+}
+
+/// How often it is tried.
+const CANARIES: u32 = 9;
 
 /// Holds a lock for as long as the run: two of them would measure each other, and each give back the other's hugepages. It is on a
 /// file that every machine has one of; where there is none, nothing is locked.

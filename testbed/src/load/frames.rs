@@ -1,10 +1,11 @@
 //! The frames of a load: a template for each kind, laid into a buffer once, of which only what tells flows apart is
 //! rewritten from packet to packet.
 
+use std::io;
 use std::net::Ipv4Addr;
 use std::sync::atomic::Ordering;
 
-use super::shared::Region;
+use super::shared::{Pages, Region};
 
 /// The longest frame that a buffer holds, in bytes: an MTU of 1,500 in a tunnel, and some to spare.
 pub const LONGEST: usize = 1600;
@@ -102,6 +103,24 @@ impl Traffic {
         seal(&mut frame[14..34]);
         frame.extend(inner);
         Template::new(self, frame, TUNNEL)
+    }
+
+    /// A frame of this many bytes, a tunnel not counted, of each of these flows.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no memory for them.
+    pub fn packets(&self, bytes: usize, flows: impl IntoIterator<Item = u32>) -> io::Result<Vec<Vec<u8>>> {
+        let template = self.frame(bytes);
+        let region = Region::new(template.bytes.len(), Pages::Small)?;
+        region.write(0, &template.bytes);
+        let packet = |flow| {
+            template.patch.apply(&region, 0, flow);
+            let mut frame = vec![0; template.bytes.len()];
+            region.read(0, &mut frame);
+            frame
+        };
+        Ok(flows.into_iter().map(packet).collect())
     }
 
     fn inner(&self, bytes: usize) -> Vec<u8> {
@@ -261,7 +280,6 @@ fn fold(sum: u32) -> u16 {
 mod tests {
     use std::collections::HashSet;
 
-    use super::super::shared::Pages;
     use super::*;
 
     fn traffic(kind: Kind) -> Traffic {
@@ -278,13 +296,7 @@ mod tests {
     }
 
     fn packet(traffic: &Traffic, bytes: usize, flow: u32) -> Vec<u8> {
-        let region = Region::new(4096, Pages::Small).unwrap();
-        let template = traffic.frame(bytes);
-        region.write(12, template.bytes());
-        template.patch().apply(&region, 12, flow);
-        let mut frame = vec![0; bytes + if traffic.tunnel.is_some() { TUNNEL } else { 0 }];
-        region.read(12, &mut frame);
-        frame
+        traffic.packets(bytes, [flow]).unwrap().remove(0)
     }
 
     /// Whether the checksums hold, by the plain definition: the sum of all with the checksum is all ones.

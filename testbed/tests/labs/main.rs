@@ -2,6 +2,7 @@
 //!
 //! What needs root says so beside its name, and is reported as ignored for anyone else.
 
+mod bench_scale;
 mod cleanup;
 mod hosts;
 mod load;
@@ -32,6 +33,7 @@ fn main() {
         any("a host that does not start says why", hosts::failure_to_start),
         any("the load driver and testpmd count the same packets", load::testpmd_counts_the_same),
         any("the load driver and weft count the same packets", load::weft_counts_the_same),
+        any("bench-scale fills its tables", bench_scale::fills_its_tables),
         any("a panic leaves no process and no socket", cleanup::panic_leaves_nothing),
         any(
             "an interrupted lab leaves no process, no namespace, no socket",
