@@ -4,6 +4,7 @@
 #![allow(missing_docs)]
 
 mod cycles;
+mod pages;
 
 use core::cell::RefCell;
 use core::num::NonZeroUsize;
@@ -17,7 +18,6 @@ use weft::shm::{Capacity, FILE, Settings, StatsFile};
 use weft::worker::{Export, Work};
 use weft_pipelines::counters::Sizes;
 use weft_pipelines::flow::State;
-use weft_pipelines::testing::Treadmill;
 use weft_pipelines::testing::lab::endpoint::{DB1, WEB1};
 use weft_pipelines::testing::lab::{host, port};
 use weft_pipelines::testing::traffic::{Flows, lab_with_rules, of_flow, udp};
@@ -39,7 +39,7 @@ fn bench<M: Measurement>(criterion: &mut Criterion<M>, unit: &str) {
         let mut lab = lab_with_rules(10, flows + flows / 4 + 1024);
         // Ageing is not what this is about.
         State::ALL.iter().for_each(|state| lab.sessions.timeouts.set(*state, Duration::from_secs(86_400)));
-        let mut treadmill = Treadmill::of(&lab, host::HV_A);
+        let mut treadmill = pages::treadmill(&lab, host::HV_A);
         treadmill.receive(port::BLUE_WEB1, &vec![udp(WEB1, DB1, 64); 1024]);
         let mut next = 0;
         while next < flows {

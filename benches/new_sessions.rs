@@ -2,15 +2,16 @@
 #![allow(missing_docs)]
 
 mod cycles;
+mod pages;
 
 use criterion::measurement::Measurement;
 use criterion::{Criterion, Throughput};
 use weft_pipelines::BURST;
 use weft_pipelines::flow::Limits;
+use weft_pipelines::testing::Lab;
 use weft_pipelines::testing::lab::endpoint::{DB1, WEB1};
 use weft_pipelines::testing::lab::{host, port};
 use weft_pipelines::testing::traffic::{lab_with_rules, of_flow, syn, udp};
-use weft_pipelines::testing::{Lab, Treadmill};
 
 /// Sessions that there are at the same time; each new one takes the place of the oldest.
 const LIVE: u32 = 100_000;
@@ -29,7 +30,7 @@ fn bench<M: Measurement>(criterion: &mut Criterion<M>, unit: &str) {
         for (frame, what) in [(udp(WEB1, DB1, 64), "UDP"), (syn(WEB1, DB1), "SYN")] {
             let limits = Limits { sessions: LIVE, embryonic: LIVE, ..Limits::default() };
             let lab = Lab { limits, ..lab_with_rules(rules, LIVE + LIVE / 4) };
-            let mut treadmill = Treadmill::of(&lab, host::HV_A);
+            let mut treadmill = pages::treadmill(&lab, host::HV_A);
             treadmill.receive(port::BLUE_WEB1, &vec![frame; 1024]);
             // Odd, so that it comes by every flow; large, so that no field of the policy sees them in order.
             let mut next = 0u32;

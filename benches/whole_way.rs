@@ -3,6 +3,7 @@
 #![allow(missing_docs)]
 
 mod cycles;
+mod pages;
 
 use std::cell::LazyCell;
 
@@ -79,7 +80,7 @@ fn bench<M: Measurement>(criterion: &mut Criterion<M>, unit: &str) {
 
 /// A host with `flows` open sessions of which `port` receives packets; `at`: where the inner frame begins.
 fn warm(lab: &Lab, port: PortId, frame: &[u8], at: usize, flows: u32) -> Treadmill {
-    let mut treadmill = Treadmill::of(lab, host::HV_A);
+    let mut treadmill = pages::treadmill(lab, host::HV_A);
     treadmill.receive(port, &vec![frame; FRAMES]);
     let (mut packets, mut next) = (0, 0);
     while next < flows {

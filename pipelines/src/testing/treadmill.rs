@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use super::lab::Lab;
 use crate::batch::{BURST, Burst};
-use crate::flow::{FlowRecord, Secret};
+use crate::flow::{FlowRecord, Secret, Sessions, Settings};
 use crate::frame::Frame;
 use crate::ids::{PortId, Tick, WorkerId};
 use crate::plane::Plane;
@@ -227,8 +227,14 @@ impl Treadmill {
 
     /// Host `index` of `lab`, whose ports do not receive anything yet.
     pub fn of(lab: &Lab, index: usize) -> Self {
+        Self::keeping(lab, index, Sessions::new)
+    }
+
+    /// The same, with its sessions in the tables that `make` makes.
+    pub fn keeping(lab: &Lab, index: usize, make: impl FnOnce(&Settings, &Secret) -> Sessions) -> Self {
         let snapshot = lab.snapshot(index);
-        let plane = Plane::new(WorkerId(0), &snapshot, &Secret::from_seed(1));
+        let sessions = make(&snapshot.sessions, &Secret::from_seed(1));
+        let plane = Plane::with(WorkerId(0), &snapshot, sessions);
         Self { plane, snapshot, ports: Vec::new(), belts: Belts::default(), now: Tick(1) }
     }
 
