@@ -11,6 +11,7 @@ mod outputs;
 mod pace;
 mod port;
 mod profile;
+mod rota;
 mod sessions;
 mod used;
 
@@ -35,6 +36,8 @@ pub use pace::{Pace, Poll};
 pub use port::{Pool, Receive, Transmit};
 pub use profile::{Profile, Spent, Sums};
 pub use used::{Family, Used};
+
+use rota::Rota;
 
 /// What a weight of one is multiplied with, to be divided.
 const UNIT: u64 = 1 << 20;
@@ -75,9 +78,20 @@ impl<F: Frame> Worker<F> {
         let pace = Pace::new(self.poll);
         let plane = Plane::with(self.id, &self.snapshot, sessions);
         let coming = Vec::new();
-        let (turns, work) = (Turns::default(), Work::default());
+        let (turns, rota, work) = (Turns::default(), Rota::default(), Work::default());
         let sampler = Sampler::default();
-        let mut round = Round { plane, worker: self, turns, work, pace, sampler, coming, receiving: true };
+        let mut round = Round {
+            plane,
+            worker: self,
+            turns,
+            rota,
+            work,
+            pace,
+            sampler,
+            coming,
+            receiving: true,
+            dozed: false,
+        };
         round.set_turns();
         while round.take_mail() {
             round.poll();
@@ -92,6 +106,8 @@ struct Round<F> {
     plane: Plane<F>,
     /// Whose turn it is to be received from.
     turns: Turns,
+    /// Who is looked at.
+    rota: Rota,
     work: Work,
     pace: Pace,
     /// Which bursts are timed.
@@ -100,12 +116,14 @@ struct Round<F> {
     coming: Vec<Input<F>>,
     /// Whether it still receives from ports.
     receiving: bool,
+    /// Whether it has slept since the last round.
+    dozed: bool,
 }
 
 impl<F: Frame> Round<F> {
     /// One round: a burst from each ring and each port, then out with what has gathered.
     fn poll(&mut self) {
-        let Self { worker, plane, turns, work, pace, sampler, receiving, .. } = self;
+        let Self { worker, plane, turns, rota, work, pace, sampler, receiving, dozed, .. } = self;
         let Worker { snapshot, inputs, incoming, outputs, clock, used, .. } = worker;
         let start = clock.cycles();
         let now = clock.tick(start);
@@ -121,10 +139,12 @@ impl<F: Frame> Round<F> {
         }
         let mut held = false;
         let mut before = if taken > 0 { clock.cycles() } else { start };
-        for (n, Input { port, queue }) in inputs.iter_mut().enumerate() {
-            if !*receiving || !turns.is_due(n) {
+        let mut look = rota.begin(std::mem::take(dozed));
+        while let Some(n) = rota.next(&mut look) {
+            let Some(Input { port, queue }) = inputs.get_mut(n).filter(|_| *receiving && turns.is_due(n))
+            else {
                 continue;
-            }
+            };
             let room = plane.room(*port, now);
             if room == 0 {
                 held = true;
@@ -136,6 +156,7 @@ impl<F: Frame> Round<F> {
             let after = clock.cycles();
             let spent = after.wrapping_sub(before);
             turns.spend(n, packets, spent);
+            rota.found(n, packets > 0);
             if packets > 0 {
                 sampler.received(before);
                 plane.counters.port(*port).metered.cycles += spent;
@@ -168,6 +189,7 @@ impl<F: Frame> Round<F> {
             } else if let Some(doze) = pace.idle() {
                 work.sleeps += 1;
                 thread::sleep(doze);
+                *dozed = true;
             }
         }
     }
@@ -261,6 +283,7 @@ impl<F: Frame> Round<F> {
             }) / queues(input.port).max(1)
         };
         let weights: Vec<u64> = inputs.iter().map(of).collect();
+        self.rota.set(weights.len());
         self.turns.set(weights);
     }
 

@@ -9,7 +9,11 @@ const QUANTUM: i64 = 500;
 
 /// The turns of one worker's receive queues.
 #[derive(Debug, Default)]
-pub struct Turns(Vec<Turn>);
+pub struct Turns {
+    turns: Vec<Turn>,
+    /// The queues that a round concerns: those with packets, or without all of their cycles. Of hundreds that are few.
+    concerned: Vec<u32>,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Turn {
@@ -21,6 +25,8 @@ struct Turn {
     packets: usize,
     /// Whether it had packets when it was asked last.
     wants: bool,
+    /// Whether it is among those that a round concerns.
+    is_concerned: bool,
 }
 
 impl Turns {
@@ -28,27 +34,35 @@ impl Turns {
     pub fn set(&mut self, weights: impl IntoIterator<Item = u64>) {
         let weights: Vec<u64> = weights.into_iter().map(|weight| weight.max(1)).collect();
         let most = weights.iter().copied().max().unwrap_or(1);
-        self.0.resize(weights.len(), Turn { quantum: 1, deficit: 0, packets: 0, wants: false });
-        for (turn, weight) in self.0.iter_mut().zip(weights) {
+        let new = Turn { quantum: 1, deficit: 0, packets: 0, wants: false, is_concerned: true };
+        self.turns.resize(weights.len(), new);
+        for (turn, weight) in self.turns.iter_mut().zip(weights) {
             turn.quantum = ((QUANTUM as u128 * u128::from(weight) / u128::from(most)) as i64).max(1);
             turn.deficit = turn.deficit.min(turn.quantum);
+            turn.is_concerned = true;
         }
+        self.concerned = (0..self.turns.len() as u32).collect();
     }
 
     /// Whether it is a queue's turn.
     #[inline]
     pub fn is_due(&self, queue: usize) -> bool {
-        self.0.get(queue).is_none_or(|turn| turn.deficit >= 0)
+        self.turns.get(queue).is_none_or(|turn| turn.deficit >= 0)
     }
 
     /// A queue had so many packets, on which so many cycles were spent; or it is left alone now, as if it had none.
     #[inline]
     pub fn spend(&mut self, queue: usize, packets: usize, cycles: u64) {
-        if let Some(turn) = self.0.get_mut(queue) {
+        if let Some(turn) = self.turns.get_mut(queue) {
             (turn.packets, turn.wants) = (packets, packets > 0);
             // To look whether there is something costs nobody.
             if turn.wants {
                 turn.deficit = turn.deficit.saturating_sub(cycles as i64);
+                if !turn.is_concerned {
+                    turn.is_concerned = true;
+                    // There is room for all.
+                    self.concerned.push(queue as u32);
+                }
             }
         }
     }
@@ -59,9 +73,11 @@ impl Turns {
     /// If all that have packets are in debt, as many rounds go by as the first of them needs: nobody waits for those
     /// that have nothing.
     pub fn end(&mut self, cycles: u64, mut spent: impl FnMut(usize, u64)) {
-        let packets: u64 = self.0.iter().map(|turn| turn.packets as u64).sum();
+        let Self { turns, concerned } = self;
+        let packets: u64 = concerned.iter().map(|queue| turns[*queue as usize].packets as u64).sum();
         let mut rounds = None;
-        for (queue, turn) in self.0.iter_mut().enumerate() {
+        for queue in concerned.iter().map(|queue| *queue as usize) {
+            let turn = &mut turns[queue];
             if turn.packets > 0 {
                 let part = cycles * turn.packets as u64 / packets;
                 turn.deficit = turn.deficit.saturating_sub(part as i64);
@@ -74,11 +90,14 @@ impl Turns {
             }
         }
         let rounds = i64::try_from(rounds.unwrap_or(1).max(1)).unwrap_or(i64::MAX);
-        for turn in &mut self.0 {
+        concerned.retain(|queue| {
+            let turn = &mut turns[*queue as usize];
             let brought = turn.quantum.saturating_mul(rounds);
             turn.deficit = turn.deficit.saturating_add(brought).min(turn.quantum);
             turn.packets = 0;
-        }
+            turn.is_concerned = turn.wants || turn.deficit < turn.quantum;
+            turn.is_concerned
+        });
     }
 }
 
