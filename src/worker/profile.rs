@@ -69,8 +69,9 @@ impl Sums {
         })
     }
 
+    /// A stage without a place of its own counts as the rest, so that no cycle is lost.
     fn add(&self, stage: &str, packets: usize, cycles: u64) {
-        let Some(place) = STAGES.iter().position(|of| *of == stage) else { return };
+        let place = STAGES.iter().position(|of| *of == stage).unwrap_or(STAGES.len() - 1);
         let Sum { bursts, packets: all, cycles: spent } = &self.0[place];
         for (counter, more) in [(bursts, u64::from(packets > 0)), (all, packets as u64), (spent, cycles)] {
             // The only writer: nothing is lost between the two.
@@ -132,8 +133,15 @@ impl<F: Frame> Witness<F> for Profile {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::collections::BTreeSet;
+    use std::sync::Mutex;
 
-    use weft_pipelines::TestFrame;
+    use weft_pipelines::testing::entry::{guest_frames, underlay_frames, with_policies};
+    use weft_pipelines::testing::frames::{ends4, from_fabric, tcp4, udp4, udp6};
+    use weft_pipelines::testing::lab::endpoint::{DB1, WEB1, WEB2};
+    use weft_pipelines::testing::lab::{BLUE, Lab, host, mac, port};
+    use weft_pipelines::testing::{Bed, Treadmill, packets};
+    use weft_pipelines::{BURST, TestFrame};
 
     use super::*;
 
@@ -157,7 +165,7 @@ mod tests {
         profile.saw("parse", &batch);
         NOW.set(NOW.get() + 500);
         profile.saw("check_policy", &batch);
-        profile.saw("a stage of another version", &batch);
+        profile.saw("a stage that has no place", &batch);
         profile.leaves(PortId(1), &frames);
         profile.left(PortId(1), 1);
         profile.begins(Tick(1));
@@ -171,8 +179,62 @@ mod tests {
                 of("check_policy", 2, 510),
                 of(DELIVER, 1, 10),
                 of(SEND, 1, 10),
-                of(REST, 0, 10)
+                Spent { stage: REST, bursts: 1, packets: 2, cycles: 20 }
             ]
         );
+        assert_eq!(STAGES.last(), Some(&REST));
+    }
+
+    /// The stages that it was shown.
+    #[derive(Clone, Default)]
+    struct Seen(Arc<Mutex<BTreeSet<&'static str>>>);
+
+    impl<F: Frame> Witness<F> for Seen {
+        fn saw(&mut self, stage: &'static str, _: &Batch<F>) {
+            self.0.lock().unwrap().insert(stage);
+        }
+    }
+
+    /// What guests and the uplink receive: every kind of frame, near and far, asked for by name and denied.
+    fn all_kinds() -> [(PortId, Vec<Vec<u8>>); 2] {
+        let query =
+            packets::udp(ends4(WEB1, DB1), 5353, 53, b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01");
+        let query = packets::frame(mac(DB1), mac(WEB1), ends4(WEB1, DB1), 17, &query);
+        let near =
+            [udp4(WEB1, WEB2, b"near"), udp6(WEB1, WEB2, b"near"), tcp4(WEB1, WEB2, b"near"), query.clone()];
+        let back = from_fabric(host::HV_B, BLUE, &udp4(DB1, WEB2, b"to the other worker"));
+        [
+            (port::BLUE_WEB1, guest_frames().into_iter().chain(near).collect()),
+            (port::UPLINK, underlay_frames().into_iter().chain([back]).collect()),
+        ]
+    }
+
+    #[test]
+    fn every_stage_of_every_way_has_a_place() {
+        let seen = Seen::default();
+        for lab in with_policies(1).into_iter().chain([Lab::default()]) {
+            let mut treadmill = Treadmill::of(&lab, host::HV_A);
+            treadmill.watch(Box::new(seen.clone()));
+            for (port, frames) in all_kinds() {
+                let belt = treadmill.receive(port, &frames);
+                for _ in 0..frames.len().div_ceil(BURST) {
+                    assert!(treadmill.turn(belt, |_| {}) > 0);
+                }
+            }
+        }
+        // The treadmill ends where another worker begins.
+        let mut bed = Bed::new(&Lab::on_workers(2), host::HV_A);
+        let over = Seen::default();
+        for sink in &mut bed.sinks {
+            assert!(sink.eyes.open(0, Box::new(over.clone())).is_ok());
+        }
+        for (port, frames) in all_kinds() {
+            bed.receive(port, &frames);
+        }
+        assert!(bed.handed_over() > 0);
+        let between = [RECEIVE, DELIVER, SEND, REST];
+        let stages: BTreeSet<_> = STAGES.into_iter().filter(|stage| !between.contains(stage)).collect();
+        assert_eq!(*seen.0.lock().unwrap(), stages);
+        assert_eq!(*over.0.lock().unwrap(), stages);
     }
 }
