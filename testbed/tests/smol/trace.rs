@@ -13,11 +13,11 @@ use crate::capture::{fabric, place};
 use crate::fabric::{Fabric, SOON, mac, v4};
 
 /// A trace that has begun.
-struct Trace(Process);
+pub struct Trace(Process);
 
 impl Trace {
     /// Begins one on a host: when this returns, all workers look.
-    fn begin(fabric: &Fabric, dir: &Arc<WorkDir>, host: usize, arguments: &[&str]) -> Result<Self> {
+    pub fn begin(fabric: &Fabric, dir: &Arc<WorkDir>, host: usize, arguments: &[&str]) -> Result<Self> {
         let process = Spawn::new(binary()?)
             .named(format!("trace-{host}-{}", arguments.join("-").replace(['/', ' '], "_")))
             .arg("trace")
@@ -28,8 +28,13 @@ impl Trace {
         Ok(Self(process))
     }
 
-    /// What it said when it ended by itself.
-    fn ended(&self) -> Result<String> {
+    /// Ends it, with Ctrl-C.
+    pub fn interrupt(&self) {
+        self.0.signal(Signal::INT);
+    }
+
+    /// What it said when it ended.
+    pub fn ended(&self) -> Result<String> {
         let exit = self.0.wait(SOON)?;
         assert_eq!(exit, Exit::Code(0), "{}", self.0.tail());
         Ok(self.0.log())
@@ -132,7 +137,7 @@ pub fn drops() -> Result<()> {
         let wrong = fabric.hosts[0].command(&[&["trace", "--duration", "1s"], arguments].concat())?;
         assert!(wrong.status != 0 && wrong.stdout.contains(said), "{arguments:?}: {wrong:?}");
     }
-    idle.0.signal(Signal::INT);
+    idle.interrupt();
     has(&idle.ended()?, &["weft: 0 packets, 0 of them dropped by the switch"]);
     let last = Trace::begin(&fabric, &dir, 0, &["--filter", "tcp"])?;
     let ledgers = fabric.settle()?;
