@@ -1,10 +1,12 @@
 //! Who wants to see packets, and what the stages make of them: `weft capture`, `weft trace`, `weft explain`, tests.
 
 use core::fmt;
+use core::ops::Range;
 
 use arrayvec::ArrayVec;
 
 use crate::batch::Batch;
+use crate::frame::Frame;
 use crate::ids::{PortId, Tick, WorkerId};
 use crate::verdict::Reason;
 
@@ -23,7 +25,7 @@ pub enum Direction {
 /// Is shown each burst: as it came in, after each stage, and as it leaves. With nobody looking it costs a predicted branch
 /// a burst, and one a stage.
 ///
-/// A frame is known again by where it lies in memory: from one call to the next it grows, shrinks and is rewritten in
+/// A frame is known again by where it lies in memory ([`place`]): from one call to the next it grows, shrinks and is rewritten in
 /// place, and its buffer is no other's until it has left or was dropped.
 pub trait Witness<F>: Send {
     /// A round of the worker begins, or a burst that another worker handed over. What happened before is over.
@@ -64,6 +66,12 @@ pub trait Witness<F>: Send {
     fn left(&mut self, port: PortId, count: usize) {
         let _ = (port, count);
     }
+}
+
+/// Where a frame lies in memory.
+pub fn place<F: Frame>(frame: &F) -> Range<usize> {
+    let data = frame.data().as_ptr_range();
+    data.start.addr()..data.end.addr()
 }
 
 /// Those who look, each with the number by which it is sent away again; mostly nobody.

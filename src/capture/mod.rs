@@ -117,6 +117,15 @@ pub struct InForce {
     pub compiled: Arc<Compiled>,
 }
 
+impl InForce {
+    /// Whether none of these `ports` is there any more; of `None`, all that there may ever be, some are.
+    pub fn has_none_of(&self, ports: Option<&[PortId]>) -> bool {
+        let snapshot = &self.compiled.snapshot;
+        let is_gone = |port: &PortId| matches!(snapshot.port(*port).kind, PortKind::Vacant);
+        ports.is_some_and(|ports| ports.iter().all(is_gone))
+    }
+}
+
 /// A capture that goes on: control's end.
 pub struct Capture {
     /// The number by which it is ended.
@@ -161,10 +170,7 @@ impl Capture {
 
     /// Whether none of the ports that are wanted is there any more.
     pub fn ports_are_gone(&self) -> bool {
-        let in_force = self.in_force.borrow();
-        let snapshot = &in_force.compiled.snapshot;
-        let is_gone = |port: &PortId| matches!(snapshot.port(*port).kind, PortKind::Vacant);
-        self.wanted.ports.as_ref().is_some_and(|ports| ports.iter().all(is_gone))
+        self.in_force.borrow().has_none_of(self.wanted.ports.as_deref())
     }
 
     /// Packets that have come, in the order of time, and not many at once.

@@ -13,6 +13,7 @@ use arrayvec::ArrayVec;
 use rtrb::{Consumer, Producer, RingBuffer};
 use weft_pipelines::stages::check_policy::Outcome;
 use weft_pipelines::stages::forward::Destination;
+use weft_pipelines::witness::place;
 use weft_pipelines::{BURST, Batch, Direction, Frame, PortId, Reason, Tick, Verdict, Vni, Witness};
 
 use super::filter::{Fates, Filter, Where};
@@ -260,12 +261,6 @@ impl Held {
         (self.head.dropped, self.head.refusal) = (Some(reason), refusal);
         self.place = 0..0;
     }
-}
-
-/// Where a frame lies in memory.
-fn place<F: Frame>(frame: &F) -> Range<usize> {
-    let data = frame.data().as_ptr_range();
-    data.start.addr()..data.end.addr()
 }
 
 impl<F: Frame> Witness<F> for Tap {

@@ -3,24 +3,21 @@
 use std::fs::File as Disk;
 use std::io::{self, BufWriter, Write};
 use std::num::NonZero;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use thiserror::Error;
-use tokio::signal::unix::{SignalKind, signal};
 
+use super::incoming::take_all;
 use super::show::Target;
 use crate::capture::file::File;
 use crate::capture::filter::{Filter, Wrong};
 use crate::capture::{Chunk, End, MAX_SNAP, Spec};
 use crate::config::scalar::{Period, Size};
-use crate::control::api::{Captures, Client, ClientError};
+use crate::control::api::{Client, ClientError};
 use crate::control::runtime_dir::RuntimeDirError;
 use crate::report::text;
-
-/// How long the switch may take to end a capture.
-const ENDING: Duration = Duration::from_secs(3);
 
 /// Captures packets of a running switch as they come in by its ports and as they leave, with the reasons of those that it
 /// drops. The file is pcapng, for Wireshark, tshark and tcpdump.
@@ -112,9 +109,8 @@ fn capture(args: &Args) -> Result<(), CaptureError> {
     runtime.block_on(async {
         let mut client = Client::connect(&socket).await?;
         let captures = client.capture(spec(args)).await?;
-        let mut taking =
-            Taking { args, client, captures, id: None, file: open(args)?, total: Total::default() };
-        let taken = taking.take().await;
+        let mut taking = Taking { args, file: open(args)?, full: false, total: Total::default() };
+        let taken = take_all(&mut client, captures, |chunk| taking.write(chunk)).await;
         taking.end(taken)
     })
 }
@@ -158,55 +154,20 @@ struct Total {
 /// A capture on its way into the file.
 struct Taking<'a> {
     args: &'a Args,
-    client: Client,
-    captures: Captures,
-    /// By which it is ended.
-    id: Option<u64>,
     file: File<Out>,
+    /// Whether that has no room for more.
+    full: bool,
     total: Total,
 }
 
 impl Taking<'_> {
-    /// Writes what comes, until its end.
-    async fn take(&mut self) -> Result<Option<End>, CaptureError> {
-        let (mut interrupt, mut terminate) =
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        let mut full = false;
-        while !full {
-            let chunk = tokio::select! {
-                chunk = self.captures.next() => chunk?,
-                _ = interrupt.recv() => break,
-                _ = terminate.recv() => break,
-            };
-            let Some(chunk) = chunk else { return Ok(None) };
-            full = self.write(&chunk)?;
-            if chunk.end.is_some() {
-                return Ok(chunk.end);
-            }
+    /// Writes a part, as long as the file has room: of a full one only what was counted is still wanted.
+    fn write(&mut self, chunk: &Chunk) -> Result<ControlFlow<()>, CaptureError> {
+        let Self { args, file, full, total } = self;
+        if *full {
+            return Ok(ControlFlow::Break(()));
         }
-        let Some(id) = self.id else { return Ok(None) };
-        let ending = async {
-            self.client.end_capture(id).await?;
-            // What was captured by now still comes. Of a full file only what was counted is still wanted.
-            while let Some(chunk) = self.captures.next().await? {
-                full = full || self.write(&chunk)?;
-                if chunk.end.is_some() {
-                    return Ok(chunk.end);
-                }
-            }
-            Ok(None)
-        };
-        tokio::select! {
-            ended = tokio::time::timeout(ENDING, ending) => ended.unwrap_or(Ok(None)),
-            _ = interrupt.recv() => Ok(None),
-        }
-    }
-
-    /// Writes a part. Returns whether the file has no room for more.
-    fn write(&mut self, chunk: &Chunk) -> Result<bool, CaptureError> {
-        let Self { args, id, file, total, .. } = self;
-        if let Some(given) = chunk.id {
-            *id = Some(given);
+        if chunk.id.is_some() {
             let names: Vec<_> = chunk.ports.iter().map(|port| port.name.as_str()).collect();
             let names = if names.len() > 8 { format!("{} ports", names.len()) } else { names.join(", ") };
             super::say(format_args!("weft: capturing {names} into {}\n", shown(&args.write).display()));
@@ -217,7 +178,8 @@ impl Taking<'_> {
                 // A block has 52 bytes beside these at most, and its comment.
                 let more = packet.data.len() + packet.dropped.len() + 80;
                 if file.bytes() + more as u64 > args.size.0 {
-                    return Ok(true);
+                    *full = true;
+                    return Ok(ControlFlow::Break(()));
                 }
                 file.packet(packet)?;
                 total.packets += 1;
@@ -225,7 +187,7 @@ impl Taking<'_> {
             }
             // Whoever reads a pipe sees what there is.
             file.flush()?;
-            Ok(false)
+            Ok(ControlFlow::Continue(()))
         };
         write().map_err(|source| CaptureError::Write { path: shown(&args.write), source })
     }

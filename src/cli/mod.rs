@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod explain;
 pub mod export;
 pub mod flows;
+mod incoming;
 pub mod plan;
 pub mod replay;
 #[cfg(feature = "dpdk")]

@@ -1,22 +1,19 @@
 //! `weft trace`: packets of a running switch on their way through its stages.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use thiserror::Error;
-use tokio::signal::unix::{SignalKind, signal};
 
+use super::incoming::take_all;
 use super::show::Target;
 use crate::capture::filter::{Filter, Wrong};
 use crate::config::scalar::Period;
-use crate::control::api::{Client, ClientError, Traces};
+use crate::control::api::{Client, ClientError};
 use crate::control::runtime_dir::RuntimeDirError;
 use crate::explain::{lines, widths};
 use crate::trace::{Chunk, End, MAX_COUNT, Spec, Traced};
-
-/// How long the switch may take to end a trace.
-const ENDING: Duration = Duration::from_secs(3);
 
 /// Tells of packets of a running switch, stage by stage, what each decided: as `weft explain` does of made-up ones.
 ///
@@ -79,8 +76,8 @@ fn trace(args: &Args) -> Result<(), TraceError> {
     runtime.block_on(async {
         let mut client = Client::connect(&socket).await?;
         let traces = client.trace(spec(args)).await?;
-        let mut following = Following { args, client, traces, id: None, packets: 0, dropped: 0 };
-        let end = following.follow().await?;
+        let mut following = Following { args, packets: 0, dropped: 0 };
+        let end = take_all(&mut client, traces, |chunk| following.print(chunk)).await?;
         following.conclude(end);
         Ok(())
     })
@@ -98,52 +95,14 @@ fn spec(Args { port, filter, count, duration, .. }: &Args) -> Spec {
 /// A trace on its way to the terminal.
 struct Following<'a> {
     args: &'a Args,
-    client: Client,
-    traces: Traces,
-    /// By which it is ended.
-    id: Option<u64>,
     packets: u64,
     dropped: u64,
 }
 
 impl Following<'_> {
-    /// Prints what comes, until its end.
-    async fn follow(&mut self) -> Result<Option<End>, TraceError> {
-        let (mut interrupt, mut terminate) =
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        loop {
-            let chunk = tokio::select! {
-                chunk = self.traces.next() => chunk?,
-                _ = interrupt.recv() => break,
-                _ = terminate.recv() => break,
-            };
-            let Some(chunk) = chunk else { return Ok(None) };
-            self.print(&chunk)?;
-            if chunk.end.is_some() {
-                return Ok(chunk.end);
-            }
-        }
-        let Some(id) = self.id else { return Ok(None) };
-        let ending = async {
-            self.client.end_capture(id).await?;
-            // What was seen by now still comes.
-            while let Some(chunk) = self.traces.next().await? {
-                self.print(&chunk)?;
-                if chunk.end.is_some() {
-                    return Ok(chunk.end);
-                }
-            }
-            Ok(None)
-        };
-        tokio::select! {
-            ended = tokio::time::timeout(ENDING, ending) => ended.unwrap_or(Ok(None)),
-            _ = interrupt.recv() => Ok(None),
-        }
-    }
-
-    fn print(&mut self, chunk: &Chunk) -> Result<(), TraceError> {
-        if let Some(id) = chunk.id {
-            self.id = Some(id);
+    /// Prints a part.
+    fn print(&mut self, chunk: &Chunk) -> Result<ControlFlow<()>, TraceError> {
+        if chunk.id.is_some() {
             super::say("weft: tracing\n");
         }
         for packet in &chunk.packets {
@@ -152,7 +111,7 @@ impl Following<'_> {
             let text = if self.args.json { as_json(packet) } else { as_text(packet) };
             super::print(&text).map_err(TraceError::Print)?;
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Says what came of it.

@@ -15,8 +15,6 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::watch;
-use weft_pipelines::PortId;
-use weft_pipelines::snapshot::PortKind;
 
 use crate::capture::InForce;
 use crate::explain::Step;
@@ -121,10 +119,7 @@ impl Trace {
 
     /// Whether none of the ports that are wanted is there any more.
     pub fn ports_are_gone(&self) -> bool {
-        let in_force = self.in_force.borrow();
-        let snapshot = &in_force.compiled.snapshot;
-        let is_gone = |port: &PortId| matches!(snapshot.port(*port).kind, PortKind::Vacant);
-        self.wanted.ports.as_ref().is_some_and(|ports| ports.iter().all(is_gone))
+        self.in_force.borrow().has_none_of(self.wanted.ports.as_deref())
     }
 
     /// Packets of which all is known now, in the order of time.

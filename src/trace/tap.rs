@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arrayvec::ArrayVec;
 use crossbeam::queue::ArrayQueue;
 use rtrb::{Consumer, Producer, RingBuffer};
+use weft_pipelines::witness::place;
 use weft_pipelines::{BURST, Batch, Direction, Frame, PortId, Reason, Tick, Verdict, Vni, Witness, WorkerId};
 
 use crate::capture::filter::{Fates, Filter, Where};
@@ -163,12 +164,6 @@ pub fn taps(wanted: &Arc<Wanted>, workers: usize) -> (Vec<Tap>, Vec<Tray>) {
         (tap, Tray { ring: out, lost })
     });
     ends.unzip()
-}
-
-/// Where a frame lies in memory.
-fn place<F: Frame>(frame: &F) -> Range<usize> {
-    let data = frame.data().as_ptr_range();
-    data.start.addr()..data.end.addr()
 }
 
 impl Tap {

@@ -40,13 +40,7 @@ pub(super) fn receive<P: Packet>(
     if count == 0 {
         return 0;
     }
-    let mut heads = ArrayVec::<u16, BURST>::new();
-    for ahead in 0..count {
-        let Some(head) = ring.head(ahead as u16) else { break };
-        ring.prefetch(head);
-        heads.push(head);
-    }
-    ring.prefetch_used(heads.len() as u16);
+    let heads = ring.heads(count);
     let first = burst.len();
     if !source.supply(burst, heads.len()) {
         return 0;

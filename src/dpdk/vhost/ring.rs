@@ -6,9 +6,11 @@
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU16, Ordering, fence};
 
+use arrayvec::ArrayVec;
 use rustix::fd::BorrowedFd;
 
 use super::memory::Memory;
+use crate::dpdk::BURST;
 
 /// The buffer goes on in the descriptor `next` (2.7.5).
 pub(super) const NEXT: u16 = 1;
@@ -208,9 +210,23 @@ impl Ring {
         Some(head)
     }
 
+    /// The first descriptors of the next `count` chains, as far as they are there, a burst at most. Asks for their cache lines,
+    /// and for those of as many used entries.
+    #[inline]
+    pub(super) fn heads(&mut self, count: usize) -> ArrayVec<u16, BURST> {
+        let mut heads = ArrayVec::new();
+        for ahead in 0..count.min(BURST) {
+            let Some(head) = self.head(ahead as u16) else { break };
+            self.prefetch(head);
+            heads.push(head);
+        }
+        self.prefetch_used(heads.len() as u16);
+        heads
+    }
+
     /// Asks for the cache line of a descriptor.
     #[inline]
-    pub(super) fn prefetch(&self, index: u16) {
+    fn prefetch(&self, index: u16) {
         // SAFETY: heads and what follows them are checked against the size.
         prefetch(unsafe { self.descriptors.as_ptr().add(index.into()) }.cast());
     }
@@ -228,7 +244,7 @@ impl Ring {
 
     /// Asks for the cache lines of the next used entries, to be written.
     #[inline]
-    pub(super) fn prefetch_used(&self, entries: u16) {
+    fn prefetch_used(&self, entries: u16) {
         // 64 bytes are eight entries.
         for ahead in (0..entries).step_by(8) {
             let slot = usize::from(self.next_used.wrapping_add(ahead) & (self.size - 1));

@@ -32,13 +32,7 @@ pub(super) fn transmit<P: Packet>(ring: &mut Ring, burst: &ArrayVec<P, BURST>) -
     if count == 0 {
         return 0;
     }
-    let mut heads = ArrayVec::<u16, BURST>::new();
-    for ahead in 0..count {
-        let Some(head) = ring.head(ahead as u16) else { break };
-        ring.prefetch(head);
-        heads.push(head);
-    }
-    ring.prefetch_used(heads.len() as u16);
+    let heads = ring.heads(count);
     let mut places = ArrayVec::<Place, BURST>::new();
     for (head, packet) in heads.into_iter().zip(burst) {
         let Some(place) = place(ring, head, packet) else { break };
