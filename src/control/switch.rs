@@ -1,53 +1,43 @@
 //! The running switch: its devices, its worker threads, and the letters to and from them.
 
 mod change;
+mod devices;
 mod room;
 mod walk;
 mod watch;
+mod workers;
 
 use std::cell::Cell;
-use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tracing::{info, warn};
-use weft_pipelines::flow::table::Memory;
-use weft_pipelines::flow::{Key4, Key6, Secret, Sessions, Settings};
-use weft_pipelines::{Epoch, Mac, PortId, Tick, WorkerId};
+use weft_pipelines::{Epoch, Mac, Tick};
 
-use super::buffers::{Buffers, DESCRIPTORS, TooLittle};
+use super::buffers::{Buffers, TooLittle};
 use super::compile::{self, Compiled, PortPlan};
 use super::decisions::Told;
 use super::observe::{self, Observation};
 use super::runtime_dir::Instance;
-use super::runway::{Runway, Track};
+use super::runway::Runway;
 use super::stats::Stats;
 use crate::capture::InForce;
-use crate::config::checked::{self, Attach, Fabric, HostIndex};
-use crate::config::pci_address;
-use crate::dpdk::{self, Eal, EalOptions, Mbuf, Mempool, Port, PortOptions, VhostUser};
+use crate::config::checked::{self, Fabric, HostIndex};
+use crate::dpdk::{self, Eal, Mbuf, Mempool, Port};
 use crate::report::Report;
 use crate::shm::WorkerStats;
-use crate::worker::{
-    Clock, Decisions, Export, Family, Input, Mail, Mailbox, Outputs, Poll, Receive, Reply, Standing,
-    Transmit, Used, Worker, rings,
-};
+use crate::worker::{Clock, Mail, Poll, Standing};
 pub use change::Refused;
+pub use devices::Ports;
+use devices::{environment, off_the_workers, open};
 pub use room::NoRoom;
 pub use watch::WatchError;
+pub use workers::Silent;
+use workers::{Handle, PATIENCE, take_queues};
 
-/// How long a worker may take to answer a letter; it answers between two bursts.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How often the control thread looks whether an answer has come.
-const LOOK: Duration = Duration::from_micros(50);
-/// A worker that is not asleep answers within this time, and one that is soon after; as long the control thread does
-/// nothing else. Its timers count in milliseconds.
-const SOON: Duration = Duration::from_millis(2);
 /// How long workers may take to finish what they hand each other when the switch stops.
 const FINISH: Duration = Duration::from_secs(1);
 
@@ -83,32 +73,6 @@ pub struct Switch {
     /// Backs the memory of sessions ahead of the workers.
     runway: Option<Runway>,
     eal: Eal,
-}
-
-/// The ports of a switch that has stopped.
-pub struct Ports {
-    ports: Vec<Option<Port>>,
-    mempool: Mempool,
-}
-
-impl Ports {
-    /// Closes them, and looks whether all packet buffers came back.
-    pub fn close(self) {
-        drop(self.ports);
-        let in_use = self.mempool.in_use();
-        if in_use > 0 {
-            warn!(in_use, "packet buffers were not given back");
-        }
-    }
-}
-
-struct Handle {
-    mailbox: Arc<Mailbox<Mbuf>>,
-    /// What policy decided.
-    decisions: Arc<Decisions>,
-    /// Decisions that were not told when it was last looked.
-    lost: u64,
-    thread: JoinHandle<Standing>,
 }
 
 /// Why the switch does not start.
@@ -348,89 +312,6 @@ impl Switch {
         (report, Ports { ports: std::mem::take(&mut self.ports), mempool: self.mempool.clone() })
     }
 
-    /// Ends the workers, and returns how they stood at the end; `None` of one that is lost.
-    fn dismiss(&mut self) -> Vec<Option<Standing>> {
-        // Before the memory goes that it works on.
-        self.runway = None;
-        let workers = std::mem::take(&mut self.workers);
-        let deadline = Instant::now() + PATIENCE;
-        let end = |(index, worker): (usize, Handle)| {
-            let mut told = false;
-            while !worker.thread.is_finished() {
-                // A mailbox can be full of what a worker had no time for; it is tried again then.
-                told = told || worker.mailbox.send(Mail::End).is_ok();
-                if Instant::now() >= deadline {
-                    warn!(worker = index, "does not end; what it counted is lost, and its ports stay open");
-                    return None;
-                }
-                std::thread::sleep(LOOK);
-            }
-            let standing = worker.thread.join();
-            if standing.is_err() {
-                warn!(worker = index, "panicked; what it counted is lost");
-            }
-            standing.ok()
-        };
-        workers.into_iter().enumerate().map(end).collect()
-    }
-
-    /// Starts the workers, and waits until all are at work.
-    fn employ(&mut self, exports: Vec<WorkerStats>) -> Result<(), StartError> {
-        let mut exports = exports.into_iter();
-        let (count, clock) = (self.cores.len(), self.clock);
-        let (at_work, ready) = mpsc::channel();
-        let mut tracks = Vec::new();
-        for (index, (outgoing, incoming)) in rings::<Mbuf>(count).into_iter().enumerate() {
-            let id = WorkerId(index as u16);
-            let (mut inputs, mut queues) = (Vec::new(), Vec::new());
-            for (number, port) in self.ports.iter_mut().enumerate() {
-                let port_id = PortId(number as u16);
-                let owned = compile::owner(port_id, count) == id;
-                let taken = port.as_mut().filter(|_| owned).and_then(take_queues);
-                let (receive, send) = taken.map_or_else(Default::default, |(rx, tx)| (rx, Some(tx)));
-                inputs.extend(receive.into_iter().map(|queue| Input { port: port_id, queue }));
-                queues.push(send);
-            }
-            let mailbox = Arc::new(Mailbox::default());
-            let snapshot = self.compiled.snapshot.clone();
-            let mut outputs =
-                Outputs::new(snapshot.clone(), queues, outgoing, Box::new(self.mempool.clone()));
-            outputs.export = exports.next().map(|stats| Export::new(stats, id));
-            let decisions = outputs.log.decisions();
-            let (worker_mailbox, poll) = (mailbox.clone(), self.poll);
-            let (eal, core) = (self.eal.clone(), self.cores[index]);
-            let used = Arc::new(Used::default());
-            let sessions = make_sessions(&snapshot.sessions, &used, &mut tracks)?;
-            let at_work = at_work.clone();
-            let work = move || {
-                let registered = match core {
-                    Some(core) => dpdk::pin_and_register(&eal, core),
-                    None => dpdk::register(&eal),
-                };
-                let (registered, ready) = match registered {
-                    Ok(guard) => (Some(guard), Ok(())),
-                    Err(error) => (None, Err(error)),
-                };
-                // Who waits for it is there, or has given up because of another worker, and ends this one.
-                let _ = at_work.send(ready);
-                drop(at_work);
-                let mailbox = worker_mailbox;
-                let worker = Worker { id, snapshot, inputs, incoming, outputs, mailbox, clock, poll, used };
-                let standing = worker.run(sessions);
-                drop(registered);
-                standing
-            };
-            let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(work)?;
-            self.workers.push(Handle { mailbox, decisions, lost: 0, thread });
-        }
-        drop(at_work);
-        for ready in ready {
-            ready.map_err(Box::new)?;
-        }
-        self.runway = Some(Runway::start(tracks)?);
-        Ok(())
-    }
-
     fn observe(&self, standings: &[Standing]) -> Report {
         let observation = Observation {
             snapshot: &self.compiled.snapshot,
@@ -443,196 +324,11 @@ impl Switch {
         };
         observation.report()
     }
-
-    /// How every worker stands.
-    async fn standings(&self) -> Result<Vec<Standing>, Silent> {
-        let asked = self.ask();
-        for worker in 0..self.workers.len() {
-            let standing = Standing { asked, ..Standing::new(&self.compiled.snapshot) };
-            self.send(worker, Mail::Report(Box::new(standing)))?;
-        }
-        let mut standings = Vec::with_capacity(self.workers.len());
-        for worker in 0..self.workers.len() {
-            let standing = self.answer(worker, PATIENCE, |reply| match reply {
-                Reply::Standing(standing) if standing.asked == asked => Some(*standing),
-                _ => None,
-            });
-            standings.push(standing.await?);
-        }
-        Ok(standings)
-    }
-
-    /// The number of the next question.
-    fn ask(&self) -> u64 {
-        self.asked.set(self.asked.get() + 1);
-        self.asked.get()
-    }
-
-    fn send(&self, worker: usize, mail: Mail<Mbuf>) -> Result<(), Silent> {
-        self.workers[worker].mailbox.send(mail).map_err(|_| Silent { worker })
-    }
-
-    /// The answer of a worker that `wanted` takes. Others are to questions that were given up.
-    async fn answer<T>(
-        &self,
-        worker: usize,
-        patience: Duration,
-        mut wanted: impl FnMut(Reply<Mbuf>) -> Option<T>,
-    ) -> Result<T, Silent> {
-        let Handle { mailbox, thread, .. } = &self.workers[worker];
-        let start = Instant::now();
-        loop {
-            // Looked at first: what an ended worker answered before it ended counts.
-            let (ended, waited) = (thread.is_finished(), start.elapsed());
-            while let Some(reply) = mailbox.reply() {
-                if let Some(answer) = wanted(reply) {
-                    return Ok(answer);
-                }
-            }
-            if ended || waited > patience {
-                return Err(Silent { worker });
-            }
-            if waited < SOON {
-                std::thread::sleep(LOOK);
-            } else {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        }
-    }
-}
-
-/// The queues of a port that nobody has taken yet.
-#[expect(clippy::type_complexity, reason = "what a worker takes, taken apart at once")]
-fn take_queues(port: &mut Port) -> Option<(Vec<Box<dyn Receive<Mbuf>>>, Box<dyn Transmit<Mbuf>>)> {
-    let output = port.take_tx(0)?;
-    let inputs = (0..).map_while(|queue| port.take_rx(queue));
-    let inputs = inputs.map(|queue| Box::new(queue) as Box<dyn Receive<Mbuf>>).collect();
-    Some((inputs, Box::new(output)))
 }
 
 impl Drop for Switch {
     /// Of a switch that was not stopped the workers end all the same: they would keep its devices open.
     fn drop(&mut self) {
         self.dismiss();
-    }
-}
-
-/// A worker does not answer its letters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("worker {worker} does not answer: its core is taken by something else, or it has ended")]
-pub struct Silent {
-    worker: usize,
-}
-
-/// Room for a worker's sessions, in large pages as far as there are such: those that it reads are all over it.
-fn make_sessions(settings: &Settings, used: &Arc<Used>, tracks: &mut Vec<Track>) -> io::Result<Sessions> {
-    let (v4, v6) = (Memory::<Key4>::new(settings.capacity), Memory::<Key6>::new(settings.capacity));
-    v4.regions().into_iter().chain(v6.regions()).for_each(dpdk::prefer_large_pages);
-    tracks.push(Track::new(&v4, settings.capacity, (used.clone(), Family::V4)));
-    tracks.push(Track::new(&v6, settings.capacity, (used.clone(), Family::V6)));
-    Ok(Sessions::within(v4, v6, &random_secret()?))
-}
-
-/// Words that nobody can predict, for hashes whose collisions nobody can craft.
-fn random_secret() -> io::Result<Secret> {
-    let mut bytes = [0; 64];
-    let mut filled = 0;
-    while filled < bytes.len() {
-        filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())?;
-    }
-    let (words, _) = bytes.as_chunks::<8>();
-    let mut secret = [0; 8];
-    secret.iter_mut().zip(words).for_each(|(word, bytes)| *word = u64::from_ne_bytes(*bytes));
-    Ok(Secret::new(secret))
-}
-
-/// The cores of `usable` that no worker has to itself; all of them where none is left.
-fn off_the_workers(usable: &[usize], workers: &[usize]) -> Vec<usize> {
-    let left: Vec<usize> = usable.iter().copied().filter(|core| !workers.contains(core)).collect();
-    if left.is_empty() { usable.to_vec() } else { left }
-}
-
-fn environment(
-    host: &checked::Host,
-    plans: &[PortPlan<'_>],
-    instance: &Instance,
-    cores: Vec<usize>,
-) -> EalOptions {
-    let devices = plans.iter().filter_map(|plan| match plan {
-        PortPlan::Uplink(uplink) => Some(&uplink.device),
-        PortPlan::Guest { endpoint, .. } => match &endpoint.attach {
-            Attach::Device(device) => Some(device),
-            Attach::VhostUser { .. } => None,
-        },
-    });
-    EalOptions {
-        name: format!("weft-{}", host.name),
-        memory_bytes: host.memory.size,
-        hugepages: match host.memory.hugepages {
-            checked::Hugepages::Auto => dpdk::Hugepages::Auto,
-            checked::Hugepages::Required => dpdk::Hugepages::Required,
-            checked::Hugepages::Off => dpdk::Hugepages::Off,
-        },
-        pci: devices.filter_map(|device| pci_address(device)).collect(),
-        cores,
-        // The instance's own, so that what a killed switch leaves is used again and not added to.
-        runtime_dir: Some(instance.dir().to_owned()),
-        ..EalOptions::default()
-    }
-}
-
-fn open(eal: &Eal, mempool: &Mempool, instance: &Instance, plan: &PortPlan<'_>) -> Result<Port, StartError> {
-    let options =
-        PortOptions { rx_descriptors: DESCRIPTORS, tx_descriptors: DESCRIPTORS, ..PortOptions::new(mempool) };
-    let opened = match plan {
-        PortPlan::Uplink(uplink) => {
-            let options = PortOptions { mtu: Some(uplink.mtu), ..options };
-            Port::open(eal, &uplink.device, &options)
-        }
-        PortPlan::Guest { endpoint, .. } => match &endpoint.attach {
-            Attach::Device(device) => Port::open(eal, device, &options),
-            Attach::VhostUser { path, mode, queues } => {
-                let mode = match mode {
-                    checked::VhostMode::Server => dpdk::VhostMode::Server,
-                    checked::VhostMode::Client => dpdk::VhostMode::Client,
-                };
-                let path = instance.socket(path);
-                make_folder(instance, &path).map_err(|(folder, source)| StartError::Folder {
-                    port: plan.name(),
-                    folder,
-                    source,
-                })?;
-                VhostUser { path, mode, queues: *queues }.open(eal, &options)
-            }
-        },
-    };
-    let port = opened.map_err(|source| StartError::Port {
-        port: plan.name(),
-        attach: plan.attach(),
-        source: Box::new(source),
-    })?;
-    let mac = port.mac().map(|mac| tracing::field::display(Mac(mac)));
-    info!(port = plan.name(), device = port.name(), driver = port.driver(), mac, "opened");
-    Ok(port)
-}
-
-/// Makes the folder of a socket, where that is in the instance's own; others have to be there.
-fn make_folder(instance: &Instance, socket: &Path) -> Result<(), (PathBuf, io::Error)> {
-    let Some(folder) = socket.parent().filter(|folder| folder.starts_with(instance.dir())) else {
-        return Ok(());
-    };
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|source| (folder.to_owned(), source))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_control_thread_leaves_the_workers_their_cores() {
-        assert_eq!(off_the_workers(&[0, 1, 2], &[1]), [0, 2]);
-        assert_eq!(off_the_workers(&[0, 1], &[]), [0, 1]);
-        assert_eq!(off_the_workers(&[0, 1], &[1, 0]), [0, 1]);
     }
 }
