@@ -30,8 +30,6 @@ pub struct FlowRecord {
     pub tenant: Option<TenantId>,
     /// Its segment.
     pub vni: Vni,
-    /// The port that it counts for.
-    pub port: PortId,
     /// The ports of initiator and responder, of those that are guests of this host.
     pub ports: [Option<PortId>; 2],
     /// The sets of groups that they are in, by the policy's numbers in this configuration.

@@ -56,7 +56,6 @@ pub fn tell_of<K: Family, F: Frame, S: Sink<F>>(
         at: now,
         tenant,
         vni: key.vni(),
-        port: session.port(),
         ports: snapshot.residents(segment, addresses),
         classes,
         protocol: key.protocol(),
@@ -139,7 +138,7 @@ pub fn tell_denied<F: Frame, S: Sink<F>>(
     decided: &Decided,
     bytes: usize,
 ) {
-    let Decided { at, tenant, port, ref question, source, ref decision } = *decided;
+    let Decided { at, tenant, ref question, source, ref decision, .. } = *decided;
     let mut sent = Traffic::default();
     sent.add(bytes);
     let segment = snapshot.vnis.find(u64::from(question.vni.value()));
@@ -153,7 +152,6 @@ pub fn tell_denied<F: Frame, S: Sink<F>>(
         at,
         tenant: Some(tenant),
         vni: question.vni,
-        port,
         ports: snapshot.residents(segment, addresses),
         classes: Some(classes),
         protocol: question.protocol,

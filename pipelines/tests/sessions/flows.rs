@@ -28,7 +28,8 @@ fn a_connection_is_told_of_from_its_first_packet_to_its_end() {
     assert_eq!((start.started, start.last, start.at), (start.at, start.at, start.at));
     assert_eq!(start.initiator, (lab::ipv4(WEB1).into(), 40_000));
     assert_eq!(start.responder, (lab::ipv4(DB1).into(), 5432));
-    assert_eq!((start.protocol, start.state, start.port), (6, State::TcpSynSent, port::BLUE_WEB1));
+    assert_eq!((start.protocol, start.state), (6, State::TcpSynSent));
+    assert_eq!(start.ports, [Some(port::BLUE_WEB1), None]);
     assert_eq!((start.vni.value(), start.tenant), (BLUE, Some(weft_pipelines::TenantId(0))));
     assert_eq!((start.rule, start.tcp_flags), (0, [SYN, 0]));
     assert_eq!(counted(&start), [(1, 54), (0, 0)]);
