@@ -1,5 +1,6 @@
 //! What the ways work with.
 
+use crate::batch::Batch;
 use crate::counters::Counters;
 use crate::egress::{Egress, Exit};
 use crate::flow::Sessions;
@@ -34,6 +35,20 @@ pub struct Context<'a, F, S> {
 }
 
 impl<F: Frame, S: Sink<F>> Context<'_, F, S> {
+    /// Shows `batch` after `stage` to whoever looks.
+    #[inline]
+    pub fn see(&mut self, stage: &'static str, batch: &Batch<F>) {
+        if self.sink.eyes().are_open() {
+            self.show(stage, batch);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn show(&mut self, stage: &'static str, batch: &Batch<F>) {
+        self.sink.eyes().see(stage, batch, self.sessions);
+    }
+
     /// Sends `frame` to the guest of `port`, which this worker owns, now or when it may.
     #[inline]
     pub fn to_guest(&mut self, port: PortId, tag: Tag, frame: F) {

@@ -21,20 +21,20 @@ pub fn fabric_to_vm<F: Frame, S: Sink<F>>(
 ) {
     account::received(context, port, batch);
     decap::decap(batch, context.snapshot, uplink);
-    context.sink.eyes().see("decap", batch);
+    context.see("decap", batch);
     account::decapsulated(context, batch);
     parse::parse(batch);
-    context.sink.eyes().see("parse", batch);
+    context.see("parse", batch);
     carry_marks::carry_marks(batch, context.snapshot.qos.dscp);
-    context.sink.eyes().see("carry_marks", batch);
+    context.see("carry_marks", batch);
     forward::from_fabric(batch, context.snapshot);
-    context.sink.eyes().see("forward", batch);
+    context.see("forward", batch);
     let (snapshot, worker) = (context.snapshot, context.worker);
     let ours = |to| !matches!(to, Destination::Port(port) if snapshot.port(port).worker != worker);
     lookup_flow::lookup_flow(batch, snapshot, context.sessions, ours);
-    context.sink.eyes().see("lookup_flow", batch);
+    context.see("lookup_flow", batch);
     check_policy::check_policy(context, batch, Opener::Other(port));
-    context.sink.eyes().see("check_policy", batch);
+    context.see("check_policy", batch);
     part(context, port, uplink, batch);
 }
 

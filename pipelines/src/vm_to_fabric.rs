@@ -17,7 +17,7 @@ pub fn vm_to_fabric<F: Frame, S: Sink<F>>(
     batch: &mut Batch<F>,
 ) {
     encap::encap(batch, context.snapshot, guest);
-    context.sink.eyes().see("encap", batch);
+    context.see("encap", batch);
     account::encapsulated(context, guest.tenant, batch);
     let mut way = None;
     for (i, frame) in batch.take().into_iter().enumerate() {

@@ -24,17 +24,17 @@ pub fn vm_to_vm<F: Frame, S: Sink<F>>(
 ) {
     account::received(context, port, batch);
     parse::parse(batch);
-    context.sink.eyes().see("parse", batch);
+    context.see("parse", batch);
     spoof_check::spoof_check(batch, guest);
-    context.sink.eyes().see("spoof_check", batch);
+    context.see("spoof_check", batch);
     forward::from_vm(batch, context.snapshot, port, guest.segment);
-    context.sink.eyes().see("forward", batch);
+    context.see("forward", batch);
     lookup_flow::lookup_flow(batch, context.snapshot, context.sessions, |_| true);
-    context.sink.eyes().see("lookup_flow", batch);
+    context.see("lookup_flow", batch);
     check_policy::check_policy(context, batch, Opener::Guest(port));
-    context.sink.eyes().see("check_policy", batch);
+    context.see("check_policy", batch);
     meter::meter(context, port, guest, batch);
-    context.sink.eyes().see("meter", batch);
+    context.see("meter", batch);
     part(context, port, guest, batch, leaving);
     vm_to_fabric::vm_to_fabric(context, port, guest, leaving);
 }

@@ -6,6 +6,7 @@ use core::ops::Range;
 use arrayvec::ArrayVec;
 
 use crate::batch::Batch;
+use crate::flow::Sessions;
 use crate::frame::Frame;
 use crate::ids::{PortId, Tick, WorkerId};
 use crate::verdict::Reason;
@@ -38,8 +39,8 @@ pub trait Witness<F>: Send {
         let _ = (port, batch, now);
     }
 
-    /// The stage of that name has gone over `batch`.
-    fn saw(&mut self, stage: &'static str, batch: &Batch<F>);
+    /// The stage of that name has gone over `batch`. `sessions` are those of this worker, as they are now.
+    fn saw(&mut self, stage: &'static str, batch: &Batch<F>, sessions: &Sessions);
 
     /// `copy` was made of `frame`, which goes to several. Its buffer may have been another's before.
     fn copied(&mut self, frame: &F, copy: &F) {
@@ -127,11 +128,11 @@ impl<F> Eyes<F> {
         }
     }
 
-    /// Shows `batch` after `stage`.
+    /// Shows `batch` after `stage`, and the worker's sessions.
     #[inline]
-    pub fn see(&mut self, stage: &'static str, batch: &Batch<F>) {
+    pub fn see(&mut self, stage: &'static str, batch: &Batch<F>, sessions: &Sessions) {
         if self.are_open() {
-            self.each(|witness| witness.saw(stage, batch));
+            self.each(|witness| witness.saw(stage, batch, sessions));
         }
     }
 

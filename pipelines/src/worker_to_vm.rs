@@ -16,10 +16,10 @@ pub fn worker_to_vm<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, batch
     // Parsed again: it costs less than to carry what was found from one core's cache to another's.
     parse::parse(batch);
     lookup_flow::lookup_flow(batch, context.snapshot, context.sessions, |_| true);
-    context.sink.eyes().see("lookup_flow", batch);
+    context.see("lookup_flow", batch);
     // Each has a port; the opener's own is never asked for.
     check_policy::check_policy(context, batch, Opener::Other(PortId(u16::MAX)));
-    context.sink.eyes().see("check_policy", batch);
+    context.see("check_policy", batch);
     for (i, frame) in batch.take().into_iter().enumerate() {
         let Destination::Port(port) = batch.destinations[i] else {
             debug_assert!(false, "handed over to nobody");

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrayvec::ArrayVec;
 use rtrb::{Consumer, Producer, RingBuffer};
+use weft_pipelines::flow::Sessions;
 use weft_pipelines::stages::check_policy::Outcome;
 use weft_pipelines::stages::forward::Destination;
 use weft_pipelines::witness::place;
@@ -280,7 +281,7 @@ impl<F: Frame> Witness<F> for Tap {
         }
     }
 
-    fn saw(&mut self, stage: &'static str, batch: &Batch<F>) {
+    fn saw(&mut self, stage: &'static str, batch: &Batch<F>, _: &Sessions) {
         // The last ones that show a burst, of each way.
         if !matches!(stage, CHECK_POLICY | ENCAP) {
             return;

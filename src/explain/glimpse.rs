@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 
+use weft_pipelines::flow::{Family, Flags, Hash, Sessions};
 use weft_pipelines::policy::Question;
 use weft_pipelines::qos::Colour;
 use weft_pipelines::stages::check_policy::{Outcome, question};
@@ -67,19 +68,50 @@ pub struct Glimpse {
     pub session: bool,
     /// What policy decided.
     pub outcome: Outcome,
+    /// Who lets the session pass that the packet was found to be of; but for later fragments, which do not tell it.
+    pub leave: Option<Leave>,
     /// What the meter says.
     pub colour: Colour,
 }
 
+/// Who lets a session pass: counters' slots of rules, or of a default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leave {
+    /// Of the one that does.
+    pub rule: u32,
+    /// Of the one that would decide if those under audit counted.
+    pub would_rule: u32,
+    /// Whether that would deny it.
+    pub would_deny: bool,
+}
+
+impl Leave {
+    fn of<K: Family>(sessions: &Sessions, hash: Hash, key: &K) -> Option<Self> {
+        let table = K::table(sessions);
+        let session = table.session(table.find(hash, key)?);
+        let would_deny = session.flags.has(Flags::WOULD_DENY);
+        Some(Self { rule: session.rule, would_rule: session.would_rule, would_deny })
+    }
+}
+
 impl Glimpse {
-    /// The packet at `index` of `batch`, after `stage`.
-    pub fn of<F: Frame>(stage: &'static str, batch: &Batch<F>, index: usize) -> Self {
+    /// The packet of that number in `batch`, after `stage`, with what the worker's `sessions` say.
+    pub fn of<F: Frame>(
+        stage: &'static str,
+        (batch, index): (&Batch<F>, usize),
+        sessions: &Sessions,
+    ) -> Self {
         let (flows, headers) = (&batch.flows, batch.headers[index]);
         let part = flows.parts[index];
         let has_key = matches!(part, Part::Opens | Part::Answers | Part::About);
         let question = has_key.then(|| match headers.network {
             Network::Ipv6 => question(&flows.keys6[index], flows.towards[index]),
             _ => question(&flows.keys4[index], flows.towards[index]),
+        });
+        let is_known = has_key && matches!(batch.outcomes[index], Outcome::Known);
+        let leave = is_known.then(|| match headers.network {
+            Network::Ipv6 => Leave::of(sessions, flows.hashes[index], &flows.keys6[index]),
+            _ => Leave::of(sessions, flows.hashes[index], &flows.keys4[index]),
         });
         Self {
             stage,
@@ -93,6 +125,7 @@ impl Glimpse {
             question,
             session: flows.candidates[index].is_some(),
             outcome: batch.outcomes[index],
+            leave: leave.flatten(),
             colour: batch.tags[index].colour,
         }
     }

@@ -4,16 +4,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use weft_pipelines::flow::Secret;
-use weft_pipelines::policy::Decision;
-use weft_pipelines::stages::check_policy::Outcome;
+use weft_pipelines::flow::{Secret, Sessions};
 use weft_pipelines::{
     Batch, Burst, Epoch, Eyes, Frame, Handed, Plane, PortId, Reason, Sink, Snapshot, TestFrame, Tick,
-    Verdict, Witness, WorkerId,
+    Witness, WorkerId,
 };
 
 use super::glimpse::Glimpse;
-use super::words::CHECK_POLICY;
 use crate::config::checked::{Fabric, HostIndex};
 use crate::control::compile::{Compiled, TooMany, compile};
 use crate::replay::{Assumed, uplink_mac};
@@ -31,8 +28,6 @@ pub struct Switch {
     plane: Plane<TestFrame>,
     leaving: Leaving,
     seen: Receiver<Glimpse>,
-    /// What policy decided of the session that it has.
-    pub opened: Option<Decision>,
 }
 
 /// What became of a packet that the switch received.
@@ -60,7 +55,7 @@ impl Switch {
         let mut leaving = Leaving::default();
         // The first of those who may look.
         let _ = leaving.eyes.open(0, Box::new(Eye(eye)));
-        Ok(Self { compiled, snapshot: Arc::new(snapshot), plane, leaving, seen, opened: None })
+        Ok(Self { compiled, snapshot: Arc::new(snapshot), plane, leaving, seen })
     }
 
     /// What the stages read.
@@ -75,13 +70,6 @@ impl Switch {
         self.plane.from_port(&self.snapshot, port, NOW, &mut self.leaving, |burst| burst.push(frame));
         self.plane.flush(&self.snapshot, NOW, &mut self.leaving);
         let glimpses: Vec<Glimpse> = self.seen.try_iter().collect();
-        for glimpse in &glimpses {
-            if let Outcome::Opened(decision) = glimpse.outcome
-                && (glimpse.stage, glimpse.verdict) == (CHECK_POLICY, Verdict::Pass)
-            {
-                self.opened = Some(decision);
-            }
-        }
         let drops = Reason::ALL.iter().zip(before).zip(self.drops());
         let dropped = drops.filter(|((_, before), after)| after > before).map(|((reason, _), _)| *reason);
         Passage { glimpses, sent: std::mem::take(&mut self.leaving.sent), dropped: dropped.collect() }
@@ -98,10 +86,10 @@ impl Switch {
 struct Eye(Sender<Glimpse>);
 
 impl<F: Frame> Witness<F> for Eye {
-    fn saw(&mut self, stage: &'static str, batch: &Batch<F>) {
+    fn saw(&mut self, stage: &'static str, batch: &Batch<F>, sessions: &Sessions) {
         for i in 0..batch.len() {
             // Nobody listens any more: nothing is left to be explained.
-            let _ = self.0.send(Glimpse::of(stage, batch, i));
+            let _ = self.0.send(Glimpse::of(stage, (batch, i), sessions));
         }
     }
 }

@@ -147,8 +147,7 @@ impl<'a> Journey<'a> {
 
     /// Tells of a packet that `host` received from `port`.
     fn teller(&self, host: HostIndex, port: PortId) -> Teller<'_> {
-        let Switch { compiled, opened, .. } = &self.switches[&host];
-        Teller { fabric: self.fabric, compiled, port, opened: *opened }
+        Teller { fabric: self.fabric, compiled: &self.switches[&host].compiled, port }
     }
 
     /// What to say of a next hop's MAC that the document does not give.

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use serde::Serialize;
 use weft_pipelines::overlay::template;
-use weft_pipelines::policy::Decision;
+use weft_pipelines::policy::{Action, Decision};
 use weft_pipelines::qos::Colour;
 use weft_pipelines::snapshot::{PortKind, Snapshot, Target};
 use weft_pipelines::stages::check_policy::Outcome;
@@ -15,12 +15,12 @@ use weft_pipelines::stages::parse::{Fragment, Network};
 use weft_pipelines::wire::{Ethernet, Ipv4, ethernet, ipv4, tos};
 use weft_pipelines::{PortId, Reason, SegmentId, TunnelId, Verdict, Vni};
 
-use super::glimpse::Glimpse;
+use super::glimpse::{Glimpse, Leave};
 use super::purpose::{self, Purpose};
 use super::ruling::Ruling;
 use crate::config::checked::{Fabric, Tenant};
 use crate::config::scalar::Codepoint;
-use crate::control::compile::Compiled;
+use crate::control::compile::{Compiled, TenantPolicy};
 
 /// The stage that says in its outcome what policy decided.
 pub const CHECK_POLICY: &str = "check_policy";
@@ -53,8 +53,6 @@ pub struct Teller<'a> {
     pub compiled: &'a Compiled,
     /// Where the packet came in.
     pub port: PortId,
-    /// What policy decided when the packet's session was opened, if that is known.
-    pub opened: Option<Decision>,
 }
 
 impl<'a> Teller<'a> {
@@ -245,21 +243,45 @@ impl<'a> Teller<'a> {
     }
 
     fn checked(&self, glimpse: &Glimpse) -> (String, Option<Ruling>) {
-        let ruling = |decision| self.ruling(glimpse.segment, decision);
-        match (glimpse.outcome, self.opened.as_ref().and_then(ruling)) {
-            (Outcome::Opened(decision), _) => match ruling(&decision) {
+        match glimpse.outcome {
+            Outcome::Opened(decision) => match self.ruling(glimpse.segment, &decision) {
                 Some(ruling) => (format!("{ruling}; a session is opened"), Some(ruling)),
                 None => ("a session is opened".to_owned(), None),
             },
-            (Outcome::Known, Some(ruling)) => (format!("passes by its session, which was {ruling}"), None),
-            (Outcome::Known, None) => ("passes by its session".to_owned(), None),
-            (Outcome::Untracked, _) if glimpse.question.is_none() => {
+            Outcome::Known => {
+                let by = glimpse.leave.and_then(|leave| self.allowed(glimpse.segment, leave));
+                let by = by.map_or_else(String::new, |by| format!(", which was {by}"));
+                (format!("passes by its session{by}"), None)
+            }
+            Outcome::Untracked if glimpse.question.is_none() => {
                 ("not held to policy, for it has no flow".to_owned(), None)
             }
-            (Outcome::Untracked | Outcome::Refused(_), _) => {
+            Outcome::Untracked | Outcome::Refused(_) => {
                 ("not held to policy: the tenant has none".to_owned(), None)
             }
         }
+    }
+
+    /// By whom a session is allowed: as it was when it was opened, or as a new configuration has found since.
+    fn allowed(&self, segment: SegmentId, Leave { rule, would_rule, would_deny }: Leave) -> Option<String> {
+        let vni = self.vni(segment)?;
+        let its = |tenant: &Tenant| tenant.segments.iter().any(|segment| segment.vni == vni);
+        let tenants = self.fabric.tenants.iter().zip(&self.compiled.policies);
+        let (tenant, TenantPolicy { rules, .. }) = tenants.into_iter().find(|(tenant, _)| its(tenant))?;
+        // The place of a rule; `None` within is the default.
+        let place = |slot: u32| match rules.rules.iter().position(|rule| rule.slot == slot) {
+            Some(place) => Some(Some(place as u32)),
+            None => (slot == rules.default_slot).then_some(None),
+        };
+        let Some(rule) = place(rule) else { return Some("allowed by a rule that is no more".to_owned()) };
+        let would = place(would_rule).filter(|_| would_deny);
+        let decision = Decision {
+            action: Action::Allow,
+            rule,
+            would: if would.is_some() { Action::Deny } else { Action::Allow },
+            would_rule: would.unwrap_or(rule),
+        };
+        Some(Ruling::of(tenant, &decision).to_string())
     }
 
     /// What the meter says, where that is more than nothing.
@@ -325,4 +347,51 @@ fn flow(glimpse: &Glimpse) -> String {
     };
     let session = if glimpse.session { "there is a session" } else { "no session yet" };
     format!("{part}{about}: {session}")
+}
+
+#[cfg(test)]
+mod tests {
+    use weft_pipelines::Epoch;
+
+    use super::*;
+    use crate::config;
+    use crate::config::checked::HostIndex;
+    use crate::control::compile::compile;
+
+    const DOCUMENT: &str = r#"
+fabric: { name: lab }
+hosts: [{ name: here, vtep: 198.51.100.1 }]
+tenants:
+  - name: blue
+    segments: [{ name: front, vni: 1001, subnet: [10.1.0.0/24] }]
+    endpoints:
+      - { name: web, host: here, attach: { vhost-user: web }, segment: front, mac: "02:00:00:00:00:01", ip: [10.1.0.1] }
+    policy:
+      default: allow
+      rules:
+        - { name: first, from: any, to: any, allow: [tcp/80] }
+        - { name: tried, from: any, to: any, deny: [tcp], mode: audit }
+"#;
+
+    #[test]
+    fn a_session_says_who_allows_it() {
+        let fabric = config::parse("test", DOCUMENT).unwrap();
+        let compiled = compile(&fabric, HostIndex(0), &[], 1, Epoch(1), None).unwrap();
+        let teller = Teller { fabric: &fabric, compiled: &compiled, port: PortId(0) };
+        let rules = &compiled.policies[0].rules;
+        let (first, tried, default) = (rules.rules[0].slot, rules.rules[1].slot, rules.default_slot);
+        let by = |rule, would_rule, would_deny| {
+            teller.allowed(SegmentId(0), Leave { rule, would_rule, would_deny }).unwrap()
+        };
+        assert_eq!(by(first, first, false), "allowed by rule first (line 12)");
+        assert_eq!(by(default, default, false), "allowed by the default (line 10)");
+        assert_eq!(
+            by(default, tried, true),
+            "allowed by the default (line 10); were all enforced that is under audit, rule tried (line 13) would deny it"
+        );
+        // Rules that came between, of a configuration that is not in force yet or no more.
+        assert_eq!(by(first, 99, true), "allowed by rule first (line 12)");
+        assert_eq!(by(99, 99, false), "allowed by a rule that is no more");
+        assert_eq!(teller.allowed(SegmentId(9), Leave { rule: 0, would_rule: 0, would_deny: false }), None);
+    }
 }

@@ -78,7 +78,7 @@ impl Gathered {
 fn told(InForce { fabric, compiled }: &InForce, start: u64, mut packet: Gathered) -> Option<Traced> {
     packet.events.sort_by_key(|event| event.order);
     let (time, port, data) = packet.came()?;
-    let teller = Teller { fabric, compiled, port, opened: None };
+    let teller = Teller { fabric, compiled, port };
     let mut steps = Vec::new();
     for (at, event) in packet.events.iter().enumerate() {
         let later = &packet.events[at + 1..];

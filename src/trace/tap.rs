@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arrayvec::ArrayVec;
 use crossbeam::queue::ArrayQueue;
 use rtrb::{Consumer, Producer, RingBuffer};
+use weft_pipelines::flow::Sessions;
 use weft_pipelines::witness::place;
 use weft_pipelines::{BURST, Batch, Direction, Frame, PortId, Reason, Tick, Verdict, Vni, Witness, WorkerId};
 
@@ -371,7 +372,7 @@ impl<F: Frame> Witness<F> for Tap {
         }
     }
 
-    fn saw(&mut self, stage: &'static str, batch: &Batch<F>) {
+    fn saw(&mut self, stage: &'static str, batch: &Batch<F>, sessions: &Sessions) {
         if self.places.is_empty() {
             return;
         }
@@ -382,7 +383,7 @@ impl<F: Frame> Witness<F> for Tap {
             match batch.verdict(i) {
                 Verdict::Drop(reason) => {
                     self.drop(slot, reason);
-                    self.note(slot, What::Saw(Glimpse::of(stage, batch, i)));
+                    self.note(slot, What::Saw(Glimpse::of(stage, (batch, i), sessions)));
                     if is_burst {
                         self.burst[i] = None;
                         self.end(slot);
@@ -391,7 +392,7 @@ impl<F: Frame> Witness<F> for Tap {
                     }
                 }
                 verdict => {
-                    self.note(slot, What::Saw(Glimpse::of(stage, batch, i)));
+                    self.note(slot, What::Saw(Glimpse::of(stage, (batch, i), sessions)));
                     if verdict == Verdict::ForSwitch {
                         // It is answered, learnt from, or dropped when the burst parts.
                         self.burst[i] = None;

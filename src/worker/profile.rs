@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use weft_pipelines::flow::Sessions;
 use weft_pipelines::{Batch, Frame, PortId, Tick, Witness};
 
 use super::Clock;
@@ -116,7 +117,7 @@ impl<F: Frame> Witness<F> for Profile {
         self.spend(RECEIVE, batch.len());
     }
 
-    fn saw(&mut self, stage: &'static str, batch: &Batch<F>) {
+    fn saw(&mut self, stage: &'static str, batch: &Batch<F>, _: &Sessions) {
         self.spend(stage, batch.len());
     }
 
@@ -136,6 +137,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::sync::Mutex;
 
+    use weft_pipelines::flow::{Secret, Settings};
     use weft_pipelines::testing::entry::{guest_frames, underlay_frames, with_policies};
     use weft_pipelines::testing::frames::{ends4, from_fabric, tcp4, udp4, udp6};
     use weft_pipelines::testing::lab::endpoint::{DB1, WEB1, WEB2};
@@ -158,14 +160,15 @@ mod tests {
         let mut batch = Batch::default();
         batch.load(|frames| frames.extend([TestFrame::new(&[0; 60]), TestFrame::new(&[0; 60])]));
         let frames = [TestFrame::new(&[0; 60])];
+        let sessions = Sessions::new(&Settings::default(), &Secret::from_seed(0));
         let profile: &mut dyn Witness<TestFrame> = &mut profile;
         // What was before the first look is not known.
         profile.begins(Tick(0));
         profile.received(PortId(0), &batch, Tick(0));
-        profile.saw("parse", &batch);
+        profile.saw("parse", &batch, &sessions);
         NOW.set(NOW.get() + 500);
-        profile.saw("check_policy", &batch);
-        profile.saw("a stage that has no place", &batch);
+        profile.saw("check_policy", &batch, &sessions);
+        profile.saw("a stage that has no place", &batch, &sessions);
         profile.leaves(PortId(1), &frames);
         profile.left(PortId(1), 1);
         profile.begins(Tick(1));
@@ -190,7 +193,7 @@ mod tests {
     struct Seen(Arc<Mutex<BTreeSet<&'static str>>>);
 
     impl<F: Frame> Witness<F> for Seen {
-        fn saw(&mut self, stage: &'static str, _: &Batch<F>) {
+        fn saw(&mut self, stage: &'static str, _: &Batch<F>, _: &Sessions) {
             self.0.lock().unwrap().insert(stage);
         }
     }

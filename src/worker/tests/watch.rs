@@ -1,5 +1,6 @@
 //! Who looks at packets of running workers.
 
+use weft_pipelines::flow::Sessions;
 use weft_pipelines::witness::WITNESSES;
 use weft_pipelines::{Batch, Direction, Witness};
 
@@ -111,7 +112,7 @@ fn a_ring_that_is_full_is_told_of() {
 struct Blind;
 
 impl Witness<TestFrame> for Blind {
-    fn saw(&mut self, _: &'static str, _: &Batch<TestFrame>) {}
+    fn saw(&mut self, _: &'static str, _: &Batch<TestFrame>, _: &Sessions) {}
 }
 
 #[test]

@@ -34,6 +34,7 @@ fn main() {
         trial("captures end with their readers and with the switch", capture::ends),
         trial("a trace tells the way of packets over two hosts", trace::ways),
         trial("a trace tells why packets were dropped, and by which rule", trace::drops),
+        trial("a trace tells by which rule a session passes", trace::sessions),
         trial("show stages tells what each stage costs", stages::costs),
         trial("weft top shows it all in a terminal, and gives that back", top::in_a_terminal),
         trial("the most guests that a process takes reach each other", reach::many),

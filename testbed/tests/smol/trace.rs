@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use testbed::guest::smol::frames;
 use testbed::host::binary;
 use testbed::scope::Exit;
-use testbed::{Process, Result, Spawn, WorkDir};
+use testbed::{Error, Process, Result, Spawn, WorkDir, wait_for};
 
 use crate::capture::{fabric, place};
 use crate::fabric::{Fabric, SOON, mac, v4};
@@ -94,15 +94,62 @@ pub fn ways() -> Result<()> {
     fabric.settle_exactly().map(drop)
 }
 
-pub fn drops() -> Result<()> {
-    let (fabric, dir) = fabric()?;
-    let policy = "    policy:\n      default: allow\n      rules:\n        - { name: no-discard, from: any, to: any, deny: [udp/9] }\n";
-    let document = fs::read_to_string(&fabric.document).expect("our own document") + policy;
+/// Puts the document in force with so much more at the end of its tenant. Returns its text.
+fn apply(fabric: &Fabric, dir: &WorkDir, more: &str) -> Result<String> {
+    let document = fs::read_to_string(&fabric.document).expect("our own document") + more;
     let second = dir.join("second.yaml");
     fs::write(&second, &document).expect("a directory of our own");
     for host in &fabric.hosts {
         host.apply(&second)?.success("weft apply")?;
     }
+    Ok(document)
+}
+
+/// The line that has `text`.
+fn line(document: &str, text: &str) -> usize {
+    1 + document.lines().position(|line| line.contains(text)).expect("it is in the document")
+}
+
+pub fn sessions() -> Result<()> {
+    let (fabric, dir) = fabric()?;
+    let rule = "        - { name: echo, from: any, to: any, allow: [udp/7] }\n";
+    let first = apply(&fabric, &dir, &format!("    policy:\n      default: deny\n      rules:\n{rule}"))?;
+    let (a, b) = ((mac(11), v4(11)), (mac(12), v4(12)));
+    let (there, back) = (frames::udp(a, b, (9, 7), b"there"), frames::udp(b, a, (7, 9), b"back"));
+    fabric.guests.inject("blue/a", &there, 1)?;
+    let rule_of = || {
+        let sessions = fabric.hosts[0].show("sessions")?;
+        let sessions = sessions["sessions"].as_array().into_iter().flatten();
+        let echo = sessions.filter(|session| session["to_port"] == 7).map(|session| session["rule"].clone());
+        Ok::<_, Error>(echo.collect::<Vec<_>>())
+    };
+    wait_for(SOON, "the session", || Ok((rule_of()? == ["echo"]).then_some(())))?;
+    let trace = Trace::begin(&fabric, &dir, 0, &["--filter", "udp port 7", "--count", "2"])?;
+    fabric.guests.inject("blue/a", &there, 1)?;
+    fabric.guests.inject("blue/b", &back, 1)?;
+    let passes = format!(
+        "  hv-a  check_policy  passes by its session, which was allowed by rule echo (line {})",
+        line(&first, "name: echo")
+    );
+    has(&trace.ended()?, &["blue/a (10.1.0.11) to ", &passes, "blue/b (10.1.0.12) to ", &passes]);
+    // Another document: the session goes on, by another leave.
+    let second = apply(&fabric, &dir, "    policy:\n      default: allow\n")?;
+    wait_for(SOON, "the session to be decided again", || Ok((rule_of()? == ["default"]).then_some(())))?;
+    let trace =
+        Trace::begin(&fabric, &dir, 0, &["--filter", "udp port 7", "--count", "1", "--port", "blue/b"])?;
+    fabric.guests.inject("blue/b", &back, 1)?;
+    let passes = format!(
+        "passes by its session, which was allowed by the default (line {})",
+        line(&second, "default: allow")
+    );
+    has(&trace.ended()?, &[&passes]);
+    fabric.settle().map(drop)
+}
+
+pub fn drops() -> Result<()> {
+    let (fabric, dir) = fabric()?;
+    let policy = "    policy:\n      default: allow\n      rules:\n        - { name: no-discard, from: any, to: any, deny: [udp/9] }\n";
+    let document = apply(&fabric, &dir, policy)?;
     let text = Trace::begin(&fabric, &dir, 0, &["--port", "blue", "--filter", "drop", "--count", "2"])?;
     let json = Trace::begin(&fabric, &dir, 0, &["--json", "--filter", "drop policy_denied", "--count", "1"])?;
     let idle = Trace::begin(&fabric, &dir, 0, &["--port", "blue/b", "--filter", "tcp"])?;
@@ -112,7 +159,7 @@ pub fn drops() -> Result<()> {
     for frame in [&passes, &spoofed, &denied] {
         fabric.guests.inject("blue/a", frame, 1)?;
     }
-    let line = 1 + document.lines().position(|line| line.contains("no-discard")).expect("the rule");
+    let line = line(&document, "no-discard");
     let rule = format!("  hv-a  check_policy  denied by rule no-discard (line {line})");
     has(
         &text.ended()?,
