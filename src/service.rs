@@ -15,6 +15,17 @@ const DIGITS: u8 = 3;
 ///
 /// When the file can't be read.
 pub fn services(reader: &Reader, labels: &Labels) -> Result<Vec<ServiceReport>, ReadError> {
+    let mut all: Vec<_> = by_row(reader, labels)?.into_iter().map(|(_, report)| report).collect();
+    all.sort_by(|a, b| (&a.tenant, &a.client, &a.server).cmp(&(&b.tenant, &b.client, &b.server)));
+    Ok(all)
+}
+
+/// The same in the order of their rows, each with its row's number.
+///
+/// # Errors
+///
+/// When the file can't be read.
+pub fn by_row(reader: &Reader, labels: &Labels) -> Result<Vec<(usize, ServiceReport)>, ReadError> {
     let Some(counted) = reader.counters("service")? else { return Ok(Vec::new()) };
     let mut times = Vec::new();
     for name in ["connect", "client_rtt", "server_rtt", "response", "dns"] {
@@ -26,7 +37,7 @@ pub fn services(reader: &Reader, labels: &Labels) -> Result<Vec<ServiceReport>, 
         let (client, server) = name.split_once(' ')?;
         let row = id as usize;
         let of = |name: &str| counted.value(row, name).unwrap_or_default();
-        Some(ServiceReport {
+        let report = ServiceReport {
             tenant: labels.name(What::Tenant, tenant).unwrap_or_default().to_owned(),
             client: client.to_owned(),
             server: server.to_owned(),
@@ -51,10 +62,11 @@ pub fn services(reader: &Reader, labels: &Labels) -> Result<Vec<ServiceReport>, 
                 unanswered: of("dns_unanswered"),
                 time: time(4, row),
             },
-        })
+        };
+        (report.has_connections() || report.has_queries()).then_some((row, report))
     };
-    let mut all: Vec<_> = labels.iter_of(What::Service).filter_map(report).filter(has_any).collect();
-    all.sort_by(|a, b| (&a.tenant, &a.client, &a.server).cmp(&(&b.tenant, &b.client, &b.server)));
+    let mut all: Vec<_> = labels.iter_of(What::Service).filter_map(report).collect();
+    all.sort_by_key(|(row, _)| *row);
     Ok(all)
 }
 
@@ -70,13 +82,6 @@ pub fn latency(reader: &Reader) -> Result<Vec<LatencyReport>, ReadError> {
         all.push(LatencyReport { worker, time: of_row(&table, 0) });
     }
     Ok(all)
-}
-
-fn has_any(of: &ServiceReport) -> bool {
-    let ConnectionsReport { ok, refused, timed_out, denied, reset } = of.connections;
-    let times = [&of.connect, &of.client_rtt, &of.server_rtt, &of.response, &of.dns.time];
-    [ok, refused, timed_out, denied, reset, of.dns.queries].iter().any(|count| *count > 0)
-        || times.iter().any(|time| time.samples > 0)
 }
 
 /// What the cells of a row come to.

@@ -26,7 +26,7 @@ use crate::top::{Key, Source, Top, page, state};
 /// The longest time in which a signal is not seen.
 const NOTICE: Duration = Duration::from_millis(100);
 
-/// Shows what a running switch does: tenants, endpoints, flows, drops, workers and rules, as a table that renews itself.
+/// Shows what a running switch does: tenants, endpoints, flows, drops, workers, rules and services, as tables that renew themselves.
 /// It reads the switch's memory and asks it nothing.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -55,6 +55,8 @@ enum Start {
     Drops,
     Workers,
     Rules,
+    Services,
+    Dns,
 }
 
 /// Shows the switch until it is told to end.

@@ -25,6 +25,21 @@ pub struct ServiceReport {
     pub dns: DnsReport,
 }
 
+impl ServiceReport {
+    /// Whether anything is known of connections.
+    pub fn has_connections(&self) -> bool {
+        let ConnectionsReport { ok, refused, timed_out, denied, reset } = self.connections;
+        let times = [&self.connect, &self.client_rtt, &self.server_rtt, &self.response];
+        [ok, refused, timed_out, denied, reset].iter().any(|count| *count > 0)
+            || times.iter().any(|time| time.samples > 0)
+    }
+
+    /// Whether anything is known of DNS queries.
+    pub const fn has_queries(&self) -> bool {
+        self.dns.queries > 0 || self.dns.time.samples > 0
+    }
+}
+
 /// What came of TCP connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectionsReport {
@@ -61,6 +76,13 @@ pub struct DnsReport {
     pub time: TimesReport,
 }
 
+impl DnsReport {
+    /// Responses that say that the server could or would not.
+    pub const fn failed(&self) -> u64 {
+        self.servfail + self.refused + self.other
+    }
+}
+
 /// How times are spread. Quantiles are known to 3.2 % or 64 ns; none are told where there is no sample.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimesReport {
@@ -80,6 +102,13 @@ pub struct TimesReport {
     pub p999_ns: Option<u64>,
     /// The longest.
     pub max_ns: Option<u64>,
+}
+
+impl TimesReport {
+    /// The median, and what 95 and 99 of 100 do not exceed; `None` without a sample.
+    pub fn quantiles(&self) -> Option<[u64; 3]> {
+        Some([self.p50_ns?, self.p95_ns?, self.p99_ns?])
+    }
 }
 
 /// How long bursts were in a worker.

@@ -102,13 +102,16 @@ pub fn status(status: &Status) -> Option<String> {
     }
 }
 
-/// What is selected, explained: of a drop reason its meaning.
+/// What is selected, explained: of a drop reason its meaning; of services what their times are.
 pub fn meaning(top: &Top) -> Option<&str> {
-    if top.view().name != "Drops" {
-        return None;
+    match top.view().name {
+        "Drops" => {
+            let table = top.table();
+            top.sample.drops.get(*table.order.get(table.selected)?).map(|drop| drop.help.as_str())
+        }
+        "Services" | "DNS" => Some("times are p50/p95/p99, since the switch started"),
+        _ => None,
     }
-    let table = top.table();
-    top.sample.drops.get(*table.order.get(table.selected)?).map(|drop| drop.help.as_str())
 }
 
 /// The views `views`, one after the other.

@@ -3,6 +3,7 @@
 use super::flows::Flows;
 use super::history::History;
 use crate::flows::names::Names;
+use crate::report::ServiceReport;
 
 /// A switch at one look.
 #[derive(Debug)]
@@ -21,6 +22,10 @@ pub struct Sample {
     pub workers: Vec<Worker>,
     /// Rules and defaults.
     pub rules: Vec<Rule>,
+    /// Pairs of groups between which there were connections.
+    pub services: Vec<Service>,
+    /// Pairs of groups of which the one asked the other by DNS.
+    pub queries: Vec<Service>,
     /// Its flows.
     pub flows: Flows,
     /// The names that flows are shown with.
@@ -47,6 +52,7 @@ impl Sample {
         for rule in &mut self.rules {
             (rule.hits, rule.denied, rule.would_deny) = (0.0, 0.0, 0.0);
         }
+        self.services.iter_mut().chain(&mut self.queries).for_each(|service| service.rate = 0.0);
     }
 }
 
@@ -210,4 +216,13 @@ pub struct Rule {
     pub denied_total: u64,
     /// Nanoseconds since it last decided something.
     pub last_hit: Option<u64>,
+}
+
+/// How a pair of groups does.
+#[derive(Clone, Debug, Default)]
+pub struct Service {
+    /// Since the switch started.
+    pub report: ServiceReport,
+    /// Attempts to connect a second of which something came; or queries.
+    pub rate: f64,
 }

@@ -15,7 +15,7 @@ use super::views::VIEWS;
 
 /// The keys, as they are shown.
 pub const KEYS: &str = "\
-Tab, arrows, 1 to 6   another view
+Tab, arrows, 1 to 8   another view
 up, down, PgUp, PgDn  move (also k, j)
 Home, End             first, last (also g, G)
 < >, F6               column to sort by

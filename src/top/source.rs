@@ -7,8 +7,10 @@ use std::time::Duration;
 use super::flows::Flows;
 use super::history::History;
 use super::meter::Meter;
-use super::sample::{Dropped, Head, Port, Rule, Sample, Status, Tenant, Traffic, Worker};
+use super::sample::{Dropped, Head, Port, Rule, Sample, Service, Status, Tenant, Traffic, Worker};
 use crate::flows::names::Names;
+use crate::report::ServiceReport;
+use crate::service;
 use crate::shm::{Labels, Next, ReadError, Reader, Records, State, What};
 
 /// The reader's time after which a switch that shows no life is said to be silent.
@@ -41,6 +43,7 @@ struct Meters {
     port_drops: Meter,
     tenants: Meter,
     rules: Meter,
+    services: Meter,
     /// What the rows are called, to know when a row is of something else.
     labels: Labels,
 }
@@ -61,6 +64,8 @@ impl Source {
             drops: Vec::new(),
             workers: Vec::new(),
             rules: Vec::new(),
+            services: Vec::new(),
+            queries: Vec::new(),
             flows: Flows::default(),
             names: Names::new(&reader)?,
             packets: History::default(),
@@ -186,6 +191,7 @@ impl Source {
         sample.drops = meters.drops();
         sample.workers = meters.workers(reader.cycles_per_second());
         sample.rules = meters.rules(now);
+        (sample.services, sample.queries) = meters.services(service::by_row(reader, labels)?);
         sample.packets.push(now, traffic.rx_packets);
         sample.dropped.push(now, traffic.drops);
         Ok(())
@@ -203,6 +209,7 @@ impl Meters {
             ("port_drops", &mut self.port_drops),
             ("tenants", &mut self.tenants),
             ("rules", &mut self.rules),
+            ("service", &mut self.services),
         ] {
             for worker in 0..reader.workers() {
                 if let Some(table) = reader.counters_of(name, worker)? {
@@ -224,6 +231,7 @@ impl Meters {
         }
         others(What::Tenant).for_each(|(_, row, _)| self.tenants.forget(row as usize));
         others(What::Rule).for_each(|(_, row, _)| self.rules.forget(row as usize));
+        others(What::Service).for_each(|(_, row, _)| self.services.forget(row as usize));
     }
 
     fn ports(&self) -> Vec<Port> {
@@ -327,5 +335,21 @@ impl Meters {
             }
         };
         self.labels.iter_of(What::Rule).map(rule).collect()
+    }
+    /// Those with connections, and those with queries.
+    fn services(&self, reports: Vec<(usize, ServiceReport)>) -> (Vec<Service>, Vec<Service>) {
+        let of = &self.services;
+        let (mut connections, mut queries) = (Vec::new(), Vec::new());
+        for (row, report) in reports {
+            if report.has_queries() {
+                queries.push(Service { report: report.clone(), rate: of.rate(row, "dns_queries") });
+            }
+            if report.has_connections() {
+                let outcomes = ["accepted", "refused", "timed_out", "denied"];
+                connections
+                    .push(Service { report, rate: outcomes.iter().map(|name| of.rate(row, name)).sum() });
+            }
+        }
+        (connections, queries)
     }
 }

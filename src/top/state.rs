@@ -218,7 +218,7 @@ impl Top {
             Key::Char('h' | '?') | Key::F(1) => self.is_help = true,
             Key::Tab | Key::Right => self.show(view + 1),
             Key::BackTab | Key::Left => self.show(view + VIEWS.len() - 1),
-            Key::Char(digit @ '1'..='6') => self.show(digit as usize - '1' as usize),
+            Key::Char(digit @ '1'..='8') => self.show(digit as usize - '1' as usize),
             Key::Up | Key::Char('k') => self.select(selected.saturating_sub(1)),
             Key::Down | Key::Char('j') => self.select(selected + 1),
             Key::PageUp => self.select(selected.saturating_sub(self.page)),

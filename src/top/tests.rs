@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use weft_pipelines::counters::{PortCounters, Sizes};
+use weft_pipelines::service::{Histograms, Row, Time};
 use weft_pipelines::{Counters, Epoch, PortId, Reason, TenantId, Tick};
 
 use super::sample::Status;
@@ -20,7 +21,8 @@ use crate::shm::{Capacity, FILE, Label, Reader, Settings, StatsFile, What, Worke
 use crate::worker::Work;
 
 const S: u64 = 1_000_000_000;
-const SIZES: Sizes = Sizes { ports: 4, tenants: 2, tunnels: 0, rules: 3, pairs: 0 };
+const MS: u64 = 1_000_000;
+const SIZES: Sizes = Sizes { ports: 4, tenants: 2, tunnels: 0, rules: 3, pairs: 3 };
 
 /// A statistics file that a test writes.
 pub struct Switch {
@@ -79,6 +81,7 @@ impl Switch {
         let nothing = Counters::new(SIZES);
         let none = Counters::default();
         self.workers[0].publish_all([&self.counters, &none], &self.work, Tick(now));
+        self.workers[0].publish_all_times(&self.counters.service, &Histograms::new(1), Tick(now));
         self.workers[1].publish_all([&nothing, &none], &Work::default(), Tick(now));
         self.file.as_ref().unwrap().heartbeat(Tick(now), 1_700_000_000 * S + now);
     }
@@ -101,6 +104,23 @@ impl Switch {
         self.counters.rules[1].hits += 12;
         self.counters.rules[1].last_hit = Tick(now);
         self.counters.rules[0].denied += 40;
+        let service = &mut self.counters.service;
+        service.count(Row(0), |of| {
+            of.accepted += 20;
+            of.refused += 1;
+        });
+        for millis in 1..=20 {
+            service.add(Row(0), Time::Connect, millis * MS);
+            service.add(Row(0), Time::ServerRtt, millis * MS / 2);
+            service.add(Row(0), Time::Response, millis * 3 * MS);
+        }
+        service.count(Row(1), |of| {
+            of.dns_queries += 4;
+            of.dns_noerror += 2;
+            of.dns_servfail += 1;
+        });
+        service.add(Row(1), Time::Dns, 55 * MS);
+        service.count(Row(2), |of| of.denied += 40);
         self.work.packets += 1_000;
         self.work.busy_cycles += 420_000;
         self.work.polls += 10_000;
@@ -125,6 +145,9 @@ fn labels() -> Vec<Label> {
         Label::new(What::Rule, 0, "default").of(0),
         Label::new(What::Rule, 1, "web-to-db").of(0),
         Label::new(What::Rule, 2, "default").of(1),
+        Label::new(What::Service, 0, "web db").of(0),
+        Label::new(What::Service, 1, "web resolvers").of(0),
+        Label::new(What::Service, 2, "- web").of(1),
         Label::new(What::Endpoint, 0, "10.1.0.11 blue/web1").of(1001),
         Label::new(What::Endpoint, 1, "10.1.0.12 blue/db1").of(1001),
     ];

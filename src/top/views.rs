@@ -6,10 +6,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 
 use super::flows::Flow;
-use super::sample::{Sample, Traffic};
+use super::sample::{Sample, Service, Traffic};
 use super::text;
-use crate::report::text::protocol_name;
-use crate::report::text::{bytes, time};
+use crate::report::ServiceReport;
+use crate::report::text::{bytes, protocol_name, quantiles, time};
 use crate::shm::What;
 use crate::shm::record::{End, Ruling};
 
@@ -67,6 +67,8 @@ pub enum Cell<'a> {
     Time(Option<u64>),
     /// Bytes.
     Bytes(u64),
+    /// How times are spread, in nanoseconds: p50, p95, p99.
+    Times(Option<[u64; 3]>),
 }
 
 impl Cell<'_> {
@@ -82,6 +84,7 @@ impl Cell<'_> {
             Self::Number(number) => or_dash(number.map(text::rate)),
             Self::Time(ns) => or_dash(ns.map(time)),
             Self::Bytes(count) => bytes(*count),
+            Self::Times(times) => quantiles(*times),
         }
     }
 
@@ -91,6 +94,7 @@ impl Cell<'_> {
             (Self::Text(one), Self::Text(other)) => one.cmp(other),
             (Self::Count(one), Self::Count(other)) | (Self::Bytes(one), Self::Bytes(other)) => one.cmp(other),
             (Self::Time(one), Self::Time(other)) => one.cmp(other),
+            (Self::Times(one), Self::Times(other)) => one.cmp(other),
             _ => self.number().total_cmp(&other.number()),
         }
     }
@@ -104,7 +108,7 @@ impl Cell<'_> {
 }
 
 /// The views, in the order of the tabs.
-pub static VIEWS: [View; 6] = [
+pub static VIEWS: [View; 8] = [
     View {
         name: "Tenants",
         nothing: "no tenants",
@@ -158,6 +162,24 @@ pub static VIEWS: [View; 6] = [
         rows: |sample| sample.rules.len(),
         cell: rule,
         key: |sample, row| hash(sample.rules.get(row).map(|rule| (&rule.tenant, &rule.name))),
+    },
+    View {
+        name: "Services",
+        nothing: "no connection has been seen",
+        columns: &SERVICES,
+        sort: 3,
+        rows: |sample| sample.services.len(),
+        cell: service,
+        key: |sample, row| hash(sample.services.get(row).map(pair)),
+    },
+    View {
+        name: "DNS",
+        nothing: "no DNS query has been seen",
+        columns: &QUERIES,
+        sort: 3,
+        rows: |sample| sample.queries.len(),
+        cell: query,
+        key: |sample, row| hash(sample.queries.get(row).map(pair)),
     },
 ];
 
@@ -350,6 +372,78 @@ fn rule(shown: Shown<'_>, row: usize, column: usize) -> Cell<'_> {
         6 => Cell::Count(rule.denied_total),
         _ => Cell::Time(rule.last_hit),
     }
+}
+
+const SERVICES: [Column; 13] = [
+    name("TENANT"),
+    name("CLIENT"),
+    name("SERVER"),
+    number("CONN/S"),
+    number("OK"),
+    number("REFUSED"),
+    number("TIMED-OUT"),
+    number("DENIED"),
+    number("RESET"),
+    number("CONNECT"),
+    number("RTT-CLIENT"),
+    number("RTT-SERVER"),
+    number("RESPONSE"),
+];
+
+fn service(shown: Shown<'_>, row: usize, column: usize) -> Cell<'_> {
+    let Some(Service { report, rate }) = shown.sample.services.get(row) else { return NONE };
+    let made = &report.connections;
+    match column {
+        0 => of(&report.tenant),
+        1 => of(&report.client),
+        2 => of(&report.server),
+        3 => Cell::Rate(*rate),
+        4 => Cell::Count(made.ok),
+        5 => Cell::Count(made.refused),
+        6 => Cell::Count(made.timed_out),
+        7 => Cell::Count(made.denied),
+        8 => Cell::Count(made.reset),
+        9 => Cell::Times(report.connect.quantiles()),
+        10 => Cell::Times(report.client_rtt.quantiles()),
+        11 => Cell::Times(report.server_rtt.quantiles()),
+        _ => Cell::Times(report.response.quantiles()),
+    }
+}
+
+const QUERIES: [Column; 10] = [
+    name("TENANT"),
+    name("CLIENT"),
+    name("SERVER"),
+    number("QUERY/S"),
+    number("QUERIES"),
+    number("OK"),
+    number("NXDOMAIN"),
+    number("FAILED"),
+    number("UNANSWERED"),
+    number("TIME"),
+];
+
+fn query(shown: Shown<'_>, row: usize, column: usize) -> Cell<'_> {
+    let Some(Service { report, rate }) = shown.sample.queries.get(row) else { return NONE };
+    let dns = &report.dns;
+    match column {
+        0 => of(&report.tenant),
+        1 => of(&report.client),
+        2 => of(&report.server),
+        3 => Cell::Rate(*rate),
+        4 => Cell::Count(dns.queries),
+        5 => Cell::Count(dns.noerror),
+        6 => Cell::Count(dns.nxdomain),
+        7 => Cell::Count(dns.failed()),
+        8 => Cell::Count(dns.unanswered),
+        _ => Cell::Times(dns.time.quantiles()),
+    }
+}
+
+/// What tells one pair of groups from another.
+fn pair(service: &Service) -> [&str; 3] {
+    let ServiceReport { tenant, client, server, .. } = &service.report;
+    [tenant, client, server]
 }
 
 const NONE: Cell<'static> = Cell::Text(Cow::Borrowed(""));

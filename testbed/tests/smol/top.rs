@@ -34,6 +34,11 @@ pub fn in_a_terminal() -> Result<()> {
     screen.wait("flows by address", |text| text.contains("10.1.0.11"))?;
     screen.keys(&["/", "n", "o", "n", "e", "Enter"])?;
     screen.wait("no flows of this text", |text| text.contains("no row has this text"))?;
+    screen.keys(&["7"])?;
+    screen
+        .wait("services", |text| text.contains("CONN/S") && text.contains("no connection has been seen"))?;
+    screen.keys(&["8"])?;
+    screen.wait("DNS", |text| text.contains("QUERY/S") && text.contains("no DNS query has been seen"))?;
     screen.keys(&["5"])?;
     screen.wait("workers", |text| text.contains("CYCLES/PKT"))?;
     screen.keys(&["F1"])?;

@@ -1,7 +1,7 @@
 //! Flows: as a table, and each record as a line.
 
-use super::qos::span;
 use super::{Columns, bytes, left, right, time};
+use crate::report::text::span;
 use crate::report::{FlowEnd, FlowReport};
 
 /// Flows at the moment `now`, in nanoseconds of UNIX time; of so many more records nothing is known.

@@ -2,6 +2,7 @@
 
 use super::{Columns, bytes, left, list, or_dash, right, share};
 use crate::config::scalar::{PacketRate, Rate, Size};
+use crate::report::text::span;
 use crate::report::{ClassReport, QosReport, QueueReport};
 
 /// Limits, what guests sent, and what was sent to them and into the fabric.
@@ -103,35 +104,4 @@ fn queues(title: &str, rows: &[QosReport], of: fn(&QosReport) -> &QueueReport) -
 /// What is told of so many, or a dash if there were none, or none that were counted there.
 fn measured(count: u64, text: String) -> String {
     if count == 0 { "-".to_owned() } else { text }
-}
-
-/// A time to three digits, as short as packets wait: `850ns`, `12.3us`, `4.81ms`, `3.2s`; from a minute on as any other.
-pub(super) fn span(ns: u64) -> String {
-    let scaled = |per: u64, unit: &str| {
-        let value = ns as f64 / per as f64;
-        let digits = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
-        format!("{value:.digits$}{unit}")
-    };
-    match ns {
-        0..1_000 => format!("{ns}ns"),
-        1_000..999_500 => scaled(1_000, "us"),
-        999_500..999_500_000 => scaled(1_000_000, "ms"),
-        999_500_000..60_000_000_000 => scaled(1_000_000_000, "s"),
-        _ => super::time(ns),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_are_told_to_three_digits() {
-        let spans = [1, 999, 1_000, 12_345, 999_499, 999_500, 4_812_000, 250_000_000, 999_500_000];
-        assert_eq!(
-            spans.map(span),
-            ["1ns", "999ns", "1.00us", "12.3us", "999us", "1.00ms", "4.81ms", "250ms", "1.00s"]
-        );
-        assert_eq!((span(59_900_000_000), span(200_000_000_000)), ("59.9s".into(), "3m20s".into()));
-    }
 }

@@ -1,8 +1,8 @@
 //! How services do, and how long packets take in the switch.
 
-use super::qos::span;
 use super::{Columns, left, right};
-use crate::report::{LatencyReport, ServiceReport, TimesReport};
+use crate::report::text::quantiles;
+use crate::report::{LatencyReport, ServiceReport};
 
 /// Pairs of groups: what came of connections, and of DNS queries where there were some.
 pub(in crate::cli) fn services(services: &[ServiceReport]) -> String {
@@ -38,20 +38,19 @@ pub(in crate::cli) fn services(services: &[ServiceReport]) -> String {
         let (made, dns) = (&of.connections, &of.dns);
         let times = [&of.connect, &of.client_rtt, &of.server_rtt, &of.response];
         let counts = [made.ok, made.refused, made.timed_out, made.denied, made.reset];
-        if counts.iter().any(|count| *count > 0) || times.iter().any(|time| time.samples > 0) {
+        if of.has_connections() {
             has_connections = true;
             let [ok, refused, timed_out, denied, reset] = counts.map(|count| count.to_string());
-            let [connect, from, to, response] = times.map(quantiles);
+            let [connect, from, to, response] = times.map(|times| quantiles(times.quantiles()));
             connections.row([
                 tenant, client, server, ok, refused, timed_out, denied, reset, connect, from, to, response,
             ]);
         }
-        if dns.queries > 0 {
+        if of.has_queries() {
             has_queries = true;
             let [tenant, client, server] = names();
-            let failed = dns.servfail + dns.refused + dns.other;
             let [queries_, ok, nxdomain, failed, unanswered] =
-                [dns.queries, dns.noerror, dns.nxdomain, failed, dns.unanswered]
+                [dns.queries, dns.noerror, dns.nxdomain, dns.failed(), dns.unanswered]
                     .map(|count| count.to_string());
             queries.row([
                 tenant,
@@ -62,7 +61,7 @@ pub(in crate::cli) fn services(services: &[ServiceReport]) -> String {
                 nxdomain,
                 failed,
                 unanswered,
-                quantiles(&dns.time),
+                quantiles(dns.time.quantiles()),
             ]);
         }
     }
@@ -102,18 +101,10 @@ pub(in crate::cli) fn latency(workers: &[LatencyReport]) -> String {
     table.or("no workers")
 }
 
-/// Three quantiles.
-fn quantiles(times: &TimesReport) -> String {
-    match (times.p50_ns, times.p95_ns, times.p99_ns) {
-        (Some(p50), Some(p95), Some(p99)) => [p50, p95, p99].map(span).join("/"),
-        _ => "-".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{ConnectionsReport, DnsReport};
+    use crate::report::{ConnectionsReport, DnsReport, TimesReport};
 
     fn times(samples: u64, ns: u64) -> TimesReport {
         let [p50, p90, p95, p99, p999, max] = [1, 2, 3, 4, 5, 6].map(|n| Some(n * ns));
