@@ -53,7 +53,8 @@ pub struct Port {
 
 enum Kind {
     Device(Arc<Device>),
-    Guest(Arc<Guest>, Mempool),
+    /// With the address that it goes by, if it is no guest's but the switch's own.
+    Guest(Arc<Guest>, Mempool, Option<[u8; 6]>),
 }
 
 impl Port {
@@ -75,17 +76,17 @@ impl Port {
         })
     }
 
-    /// A guest's port, with so many queues each way.
-    pub(super) fn of_guest(guest: Guest, queues: u16, pool: &Mempool) -> Self {
+    /// A guest's port, with so many queues each way; or one that stands for a device, with this address.
+    pub(super) fn of_guest(guest: Guest, queues: u16, pool: &Mempool, mac: Option<[u8; 6]>) -> Self {
         let free = || vec![false; queues.into()];
-        Self { kind: Kind::Guest(Arc::new(guest), pool.clone()), rx: free(), tx: free() }
+        Self { kind: Kind::Guest(Arc::new(guest), pool.clone(), mac), rx: free(), tx: free() }
     }
 
     /// The device's name: its PCI address, or the vdev's name without arguments; a guest's socket.
     pub fn name(&self) -> &str {
         match &self.kind {
             Kind::Device(device) => &device.name,
-            Kind::Guest(guest, _) => &guest.name,
+            Kind::Guest(guest, ..) => &guest.name,
         }
     }
 
@@ -104,7 +105,10 @@ impl Port {
 
     /// The device's MAC address. A guest's port has none: the guest has.
     pub fn mac(&self) -> Option<[u8; 6]> {
-        let Kind::Device(device) = &self.kind else { return None };
+        let device = match &self.kind {
+            Kind::Device(device) => device,
+            Kind::Guest(_, _, mac) => return *mac,
+        };
         let mut mac = dpdk_sys::rte_ether_addr { addr_bytes: [0; 6] };
         // SAFETY: the port is open. A device without an address leaves zeros.
         unsafe { dpdk_sys::rte_eth_macaddr_get(device.port, &raw mut mac) };
@@ -120,7 +124,7 @@ impl Port {
                 unsafe { dpdk_sys::rte_eth_dev_get_mtu(device.port, &raw mut mtu) };
                 mtu
             }
-            Kind::Guest(guest, _) => guest.mtu(),
+            Kind::Guest(guest, ..) => guest.mtu(),
         }
     }
 
@@ -130,7 +134,7 @@ impl Port {
         match &self.kind {
             // SAFETY: the port is open. A device without a link says no.
             Kind::Device(device) => unsafe { dpdk_sys::dpdk_sys_link_up(device.port) == 1 },
-            Kind::Guest(guest, _) => guest.link_up(),
+            Kind::Guest(guest, ..) => guest.link_up(),
         }
     }
 
@@ -138,7 +142,7 @@ impl Port {
     pub fn take_faults(&self) -> Vec<(usize, Fault)> {
         match &self.kind {
             Kind::Device(_) => Vec::new(),
-            Kind::Guest(guest, _) => guest.take_faults(),
+            Kind::Guest(guest, ..) => guest.take_faults(),
         }
     }
 
@@ -146,7 +150,7 @@ impl Port {
     pub fn stats(&self) -> PortStats {
         let device = match &self.kind {
             Kind::Device(device) => device,
-            Kind::Guest(guest, _) => {
+            Kind::Guest(guest, ..) => {
                 let (rx_packets, tx_packets) = guest.packets();
                 return PortStats { rx_packets, tx_packets, ..PortStats::default() };
             }
@@ -172,7 +176,7 @@ impl Port {
         take(&mut self.rx, queue)?;
         Some(RxQueue(match &self.kind {
             Kind::Device(device) => Receive::Device(DeviceQueue::new(device, queue)),
-            Kind::Guest(guest, pool) => Receive::Guest(Receiver::new(guest.clone(), queue, pool.clone())),
+            Kind::Guest(guest, pool, _) => Receive::Guest(Receiver::new(guest.clone(), queue, pool.clone())),
         }))
     }
 
@@ -181,7 +185,7 @@ impl Port {
         take(&mut self.tx, queue)?;
         Some(TxQueue(match &self.kind {
             Kind::Device(device) => Transmit::Device(DeviceQueue::new(device, queue)),
-            Kind::Guest(guest, _) => Transmit::Guest(Transmitter::new(guest.clone(), queue)),
+            Kind::Guest(guest, ..) => Transmit::Guest(Transmitter::new(guest.clone(), queue)),
         }))
     }
 }

@@ -81,10 +81,10 @@ pub(super) fn open(
     let opened = match plan {
         PortPlan::Uplink(uplink) => {
             let options = PortOptions { mtu: Some(uplink.mtu), ..options };
-            Port::open(eal, &uplink.device, &options)
+            open_device(eal, &uplink.device, &options)
         }
         PortPlan::Guest { endpoint, .. } => match &endpoint.attach {
-            Attach::Device(device) => Port::open(eal, device, &options),
+            Attach::Device(device) => open_device(eal, device, &options),
             Attach::VhostUser { path, mode, queues } => {
                 let mode = match mode {
                     checked::VhostMode::Server => dpdk::VhostMode::Server,
@@ -108,6 +108,14 @@ pub(super) fn open(
     let mac = port.mac().map(|mac| tracing::field::display(Mac(mac)));
     info!(port = plan.name(), device = port.name(), driver = port.driver(), mac, "opened");
     Ok(port)
+}
+
+/// Opens what a device string names.
+fn open_device(eal: &Eal, device: &str, options: &PortOptions) -> Result<Port, dpdk::Error> {
+    match VhostUser::of_device(device) {
+        Some(socket) => socket.open_as_device(eal, options),
+        None => Port::open(eal, device, options),
+    }
 }
 
 /// Makes the folder of a socket, where that is in the instance's own; others have to be there.
