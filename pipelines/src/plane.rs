@@ -159,6 +159,9 @@ impl<F: Frame> Plane<F> {
     /// Does what is due: ends sessions that are over or not allowed any more, asks neighbours again, and drops what
     /// waited too long for them. Each is bounded: to be called often.
     pub fn tick<S: Sink<F>>(&mut self, snapshot: &Snapshot, now: Tick, sink: &mut S) {
+        if self.sessions.again.is_ripe(now) {
+            tell::again(&mut self.sessions, sink, (snapshot, &mut self.counters), now);
+        }
         tell::age(&mut self.sessions, sink, (snapshot, &mut self.counters), now);
         if !self.review.is_over() {
             let mut review = self.review;

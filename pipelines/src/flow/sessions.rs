@@ -1,5 +1,7 @@
 //! All that one worker keeps of its flows: the tables of both families, fragments, and how often ports open sessions.
 
+use arrayvec::ArrayVec;
+
 use super::fragments::Fragments;
 use super::hash::Secret;
 use super::key::{Key, Key4, Key6};
@@ -21,8 +23,52 @@ pub struct Sessions {
     pub v6: Table<Key6>,
     /// Datagrams that come in fragments.
     pub fragments: Fragments<Followed>,
+    /// Those that are to be told of again.
+    pub again: Again,
     /// By port: how often it opens sessions, and how often sessions are opened to it.
     rates: Vec<[Rate; 2]>,
+}
+
+/// Sessions that go on and are to be told of again: several at a time, for what it takes to tell of one is far from the
+/// processor by then, its code and all.
+#[derive(Debug, Default)]
+pub struct Again {
+    v4: Batch<Key4>,
+    v6: Batch<Key6>,
+    /// When the first came.
+    since: Tick,
+}
+
+/// Places of sessions, with their keys: they may end before it is told of them.
+pub type Batch<K> = ArrayVec<(Slot, K), TOGETHER>;
+
+/// Sessions of a family that are told of at once, at most.
+pub const TOGETHER: usize = 16;
+/// Nanoseconds that one waits for others.
+const PATIENCE: u64 = 200_000;
+
+impl Again {
+    /// Enters a session. Whether that was the last for which there is room: all are to be told of then.
+    pub fn enter<K: Family>(&mut self, slot: Slot, key: K, now: Tick) -> bool {
+        if self.v4.is_empty() && self.v6.is_empty() {
+            self.since = now;
+        }
+        let batch = K::batch_mut(self);
+        // Whoever is told that it is full empties it.
+        let _ = batch.try_push((slot, key));
+        batch.is_full()
+    }
+
+    /// Whether one has waited long enough.
+    #[inline]
+    pub fn is_ripe(&self, now: Tick) -> bool {
+        !(self.v4.is_empty() && self.v6.is_empty()) && now.0.saturating_sub(self.since.0) >= PATIENCE
+    }
+
+    /// Takes all of a family.
+    pub fn take<K: Family>(&mut self) -> Batch<K> {
+        core::mem::take(K::batch_mut(self))
+    }
 }
 
 /// The session that a datagram's fragments belong to: its place, and since when it is there.
@@ -42,6 +88,8 @@ pub trait Family: Key {
     fn table(sessions: &Sessions) -> &Table<Self>;
     /// The table, to be written.
     fn table_mut(sessions: &mut Sessions) -> &mut Table<Self>;
+    /// Those that are to be told of again.
+    fn batch_mut(again: &mut Again) -> &mut Batch<Self>;
 }
 
 impl Family for Key4 {
@@ -52,6 +100,10 @@ impl Family for Key4 {
     fn table_mut(sessions: &mut Sessions) -> &mut Table<Self> {
         &mut sessions.v4
     }
+
+    fn batch_mut(again: &mut Again) -> &mut Batch<Self> {
+        &mut again.v4
+    }
 }
 
 impl Family for Key6 {
@@ -61,6 +113,10 @@ impl Family for Key6 {
 
     fn table_mut(sessions: &mut Sessions) -> &mut Table<Self> {
         &mut sessions.v6
+    }
+
+    fn batch_mut(again: &mut Again) -> &mut Batch<Self> {
+        &mut again.v6
     }
 }
 
@@ -76,6 +132,7 @@ impl Sessions {
             v4: Table::within(v4, secret),
             v6: Table::within(v6, secret),
             fragments: Fragments::new(DATAGRAMS, secret.word()),
+            again: Again::default(),
             rates: Vec::new(),
         }
     }

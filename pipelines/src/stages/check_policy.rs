@@ -19,7 +19,7 @@ use crate::stages::forward::Destination;
 use crate::stages::identify::{self, Part};
 use crate::stages::lookup_flow::Flows;
 use crate::stages::parse::{Fragment, Headers, Network};
-use crate::stages::tell::{tell, tell_denied, tell_of};
+use crate::stages::tell::{self, tell, tell_denied, tell_of};
 use crate::verdict::Reason;
 use crate::wire::ipv4::protocol;
 use crate::wire::{Dns, Malformed, Tcp, Udp, Vni, dns, ethernet, ipv6};
@@ -59,7 +59,7 @@ pub fn check_policy<F: Frame, S: Sink<F>>(
     let mut last: Option<Whose<'_>> = None;
     let opened_before = context.sessions.opened();
     let (mut in_flows, mut of_no_flow) = (Traffic::default(), Traffic::default());
-    let mut due = 0u32;
+    let (mut due, mut over) = (0u32, 0u32);
     for i in batch.passing() {
         let part = batch.flows.parts[i];
         if part == Part::None {
@@ -98,13 +98,10 @@ pub fn check_policy<F: Frame, S: Sink<F>>(
             };
             if passed != Passed::Not {
                 in_flows.add(frame.size());
-                if passed == Passed::Due {
-                    // What is noted of it comes near meanwhile.
-                    match headers.network {
-                        Network::Ipv6 => context.sessions.v6.prefetch_all(slot),
-                        _ => context.sessions.v4.prefetch_all(slot),
-                    }
-                    due |= 1 << i;
+                match passed {
+                    Passed::Due => due |= 1 << i,
+                    Passed::Over => over |= 1 << i,
+                    Passed::Simply | Passed::Not => {}
                 }
                 batch.outcomes[i] = Outcome::Known;
                 continue;
@@ -149,6 +146,18 @@ pub fn check_policy<F: Frame, S: Sink<F>>(
     context.counters.of_no_flow += of_no_flow;
     for i in Passing::of(due) {
         let Some(slot) = batch.flows.candidates[i] else { continue };
+        let again = &mut context.sessions.again;
+        let is_full = match batch.headers[i].network {
+            Network::Ipv6 => again.enter(slot, batch.flows.keys6[i], now),
+            _ => again.enter(slot, batch.flows.keys4[i], now),
+        };
+        if is_full {
+            let Context { sessions, sink, counters, .. } = &mut *context;
+            tell::again(sessions, *sink, (snapshot, *counters), now);
+        }
+    }
+    for i in Passing::of(over) {
+        let Some(slot) = batch.flows.candidates[i] else { continue };
         // A later packet of the burst may have ended it, which was told then.
         if batch.headers[i].network == Network::Ipv6 {
             if context.sessions.v6.is(slot, &batch.flows.keys6[i]) {
@@ -185,8 +194,10 @@ enum Passed {
     Not,
     /// It has.
     Simply,
-    /// It has, and its session is to be told of.
+    /// It has, and its session is to be told of some time.
     Due,
+    /// It has, and its session is over, which is to be told.
+    Over,
 }
 
 /// Lets a packet pass of a session that lives, is of this configuration, and takes the packet without more ado.
@@ -281,7 +292,7 @@ fn quick_tcp<K: Family>(
     notes.see(glance, side, &segment, now, service);
     if changed {
         table.changed(slot, before, &snapshot.sessions.timeouts);
-        return if step.state.is_over() { Passed::Due } else { passed };
+        return if step.state.is_over() { Passed::Over } else { passed };
     }
     passed
 }

@@ -77,6 +77,35 @@ pub fn tell_of<K: Family, F: Frame, S: Sink<F>>(
     notes.told = notes.told.saturating_add(1);
 }
 
+/// Tells of the sessions that are to be told of again and still live.
+#[inline(never)]
+pub fn again<F: Frame, S: Sink<F>>(
+    sessions: &mut Sessions,
+    sink: &mut S,
+    (snapshot, counters): (&Snapshot, &mut Counters),
+    now: Tick,
+) {
+    again_of::<Key4, F, S>(sessions, sink, (snapshot, counters), now);
+    again_of::<Key6, F, S>(sessions, sink, (snapshot, counters), now);
+}
+
+fn again_of<K: Family, F: Frame, S: Sink<F>>(
+    sessions: &mut Sessions,
+    sink: &mut S,
+    (snapshot, counters): (&Snapshot, &mut Counters),
+    now: Tick,
+) {
+    let batch = sessions.again.take::<K>();
+    let table = K::table_mut(sessions);
+    batch.iter().for_each(|(slot, _)| table.prefetch_all(*slot));
+    for (slot, key) in batch {
+        if table.is(slot, &key) {
+            let (session, notes) = table.noted_mut(slot);
+            tell(sink, (snapshot, &mut *counters), (session, notes), Event::Active, now);
+        }
+    }
+}
+
 /// Sessions that ageing looks at in one go, of each family.
 const AGED: usize = 64;
 

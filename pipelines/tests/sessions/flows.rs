@@ -67,6 +67,46 @@ fn one_that_goes_on_is_told_of_every_nine_seconds() {
 }
 
 #[test]
+fn those_that_go_on_are_told_of_together() {
+    let mut bed = deny_but([allow_udp(WEB, DB, 53..=53)]);
+    let send = |bed: &mut Bed, count: u16| {
+        (0..count).for_each(|n| assert!(passes(out(bed, &udp(WEB1, DB1, (4000 + n, 53))))));
+    };
+    send(&mut bed, 100);
+    assert_eq!(events(&mut bed), [Event::Started; 100]);
+    // All are due with their next packets.
+    bed.wait(Duration::from_secs(9));
+    send(&mut bed, 100);
+    let mut all = told(&mut bed);
+    assert_eq!(all.len(), 96, "sixteen at a time");
+    // What they send until then is told too; and once is enough.
+    send(&mut bed, 100);
+    assert_eq!(events(&mut bed), []);
+    bed.wait(Duration::from_millis(1));
+    let late = told(&mut bed);
+    assert!(late.iter().all(|record| record.traffic[0].packets == 3), "{late:?}");
+    all.extend(late);
+    let mut serials: Vec<u64> = all.iter().map(|record| record.serial).collect();
+    serials.sort_unstable();
+    assert!(serials.into_iter().eq(1..=100));
+    assert!(all.iter().all(|record| record.event == Event::Active));
+}
+
+#[test]
+fn who_ends_before_it_is_told_of_is_told_of_once() {
+    let mut bed = deny_but([allow_udp(WEB, DB, 53..=53)]);
+    let packet = udp(WEB1, DB1, (4000, 53));
+    assert!(passes(out(&mut bed, &packet)));
+    bed.wait(Duration::from_secs(9));
+    assert!(passes(out(&mut bed, &packet)));
+    bed.adopt(next(&bed, policy(Action::Deny, [])));
+    assert_eq!(out(&mut bed, &packet), Err(Reason::PolicyDenied));
+    assert_eq!(events(&mut bed), [Event::Started, Event::Ended(End::Revoked)]);
+    bed.wait(Duration::from_millis(1));
+    assert_eq!(events(&mut bed), []);
+}
+
+#[test]
 fn each_end_has_its_name() {
     let open = || [allow_tcp(WEB, DB, 5432..=5432), allow_udp(WEB, DB, 53..=53)];
     let ended = |end: End| vec![Event::Ended(end)];

@@ -179,10 +179,10 @@ impl<K: Key> Table<K> {
     }
 
     /// Asks for all lines of what is known of a session that is to be told of.
-    #[cold]
     pub fn prefetch_all(&self, slot: Slot) {
         if let (Some(session), Some(notes)) = (self.sessions.get(slot.index()), self.notes.get(slot.index()))
         {
+            weft_intrinsics::prefetch(session);
             weft_intrinsics::prefetch(&session.tcp);
             weft_intrinsics::prefetch(notes);
             weft_intrinsics::prefetch(&notes.serial);
