@@ -59,6 +59,11 @@ impl Books {
         self.queues.first(port.index())
     }
 
+    /// The session of the same port that has waited longest after `index`.
+    pub fn after(nodes: &[Node], index: u32) -> Option<u32> {
+        Chains::<QUEUE>::after(nodes, index)
+    }
+
     /// Enters a session of `port`.
     pub fn enter(&mut self, port: PortId) {
         if let Some((book, _)) = self.rows.get_mut(port.index()) {

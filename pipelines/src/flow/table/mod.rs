@@ -448,8 +448,20 @@ impl<K: Key> Table<K> {
 
     fn evict(&mut self, index: u32, evicted: &mut impl FnMut(&Session<K>, &mut Notes)) {
         self.stats.evicted += 1;
+        self.prefetch_after(index);
         evicted(&self.sessions[index as usize], &mut self.notes[index as usize]);
         self.remove(index);
+    }
+
+    /// Asks for what it takes to end those that have waited longest after `index`: who opens many sessions at its limit ends
+    /// one with each. The next one's own lines were asked for with `index`'s.
+    fn prefetch_after(&self, index: u32) {
+        let Some(next) = Books::after(&self.nodes, index) else { return };
+        self.buckets.prefetch(self.secret.hash(&self.sessions[next as usize].key));
+        if let Some(second) = Books::after(&self.nodes, next) {
+            weft_intrinsics::prefetch(&self.nodes[second as usize]);
+            self.prefetch_all(Slot(second));
+        }
     }
 
     fn remove(&mut self, index: u32) {
