@@ -57,7 +57,7 @@ pub fn measure(ground: &Ground, effort: Effort) -> Result<Part> {
         head: &["vhost-user ports of one worker", "idle ports have", "cycles/round, all idle", "ns/round", "Mpps of one busy pair", "cycles/packet of it"],
         rows,
         notes: vec![
-            "A round looks at every port once. The busy pair is one guest that floods another with packets of 64 bytes of \
+            "A round looks at every port that had packets lately, and at some sixteen of the others. The busy pair is one guest that floods another with packets of 64 bytes of \
              1,000 flows, under stateful policy; the load has the other core."
                 .into(),
             format!(
