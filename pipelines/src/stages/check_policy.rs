@@ -1,5 +1,11 @@
 //! Lets a packet pass that is of a session, or that policy lets open one; keeps the session's state.
 
+mod quick;
+mod seen;
+
+use quick::{Passed, quick, quick_v6};
+use seen::{see_dns, segment};
+
 use crate::batch::{Batch, Passing};
 use crate::context::Context;
 use crate::counters::Traffic;
@@ -7,11 +13,10 @@ use crate::flow::notes::{End, Event, Notes};
 use crate::flow::session::{Flags, Opening, Session};
 use crate::flow::sessions::{Family, Followed};
 use crate::flow::table::{Refused, Slot};
-use crate::flow::{Hash, Key4, Key6, Side, State, Table, Toward, Tracking, tcp};
+use crate::flow::{Hash, Key4, Key6, Side, State, Toward, Tracking, tcp};
 use crate::frame::Frame;
 use crate::ids::{PortId, SegmentId, TenantId, Tick};
 use crate::policy::{Action, Decision, Policy, Question};
-use crate::service::Service;
 use crate::sink::{Decided, Sink};
 use crate::snapshot::{Guest, PortKind, Snapshot};
 use crate::stages::follow;
@@ -22,7 +27,7 @@ use crate::stages::parse::{Fragment, Headers, Network};
 use crate::stages::tell::{self, tell, tell_denied, tell_of};
 use crate::verdict::Reason;
 use crate::wire::ipv4::protocol;
-use crate::wire::{Dns, Malformed, Tcp, Udp, Vni, dns, ethernet, ipv6};
+use crate::wire::{Vni, dns, ethernet};
 
 /// What became of a packet here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -185,116 +190,6 @@ impl<'a> Whose<'a> {
         let policy = snapshot.policy(segment.tenant);
         Self { segment: id, vni: segment.vni, tenant: segment.tenant, policy, is_open: policy.is_open() }
     }
-}
-
-/// What became of a packet at first sight.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Passed {
-    /// It has not passed, and nothing has changed.
-    Not,
-    /// It has.
-    Simply,
-    /// It has, and its session is to be told of some time.
-    Due,
-    /// It has, and its session is over, which is to be told.
-    Over,
-}
-
-/// Lets a packet pass of a session that lives, is of this configuration, and takes the packet without more ado.
-#[inline(always)]
-fn quick<K: Family, F: Frame>(
-    (table, service): (&mut Table<K>, &mut Service),
-    snapshot: &Snapshot,
-    now: Tick,
-    (slot, key): (Slot, &K),
-    toward: Toward,
-    (frame, headers): (&F, &Headers),
-) -> Passed {
-    let session = table.session_mut(slot);
-    if session.key() != key
-        || session.epoch != snapshot.epoch.0 as u32
-        || session.deadline(&snapshot.sessions.timeouts) <= now
-    {
-        return Passed::Not;
-    }
-    if headers.protocol == protocol::TCP {
-        return quick_tcp((table, service), snapshot, now, slot, toward, (frame.data(), headers));
-    }
-    let side = session.side(toward);
-    if side == Side::Responder && session.state.is_embryonic() {
-        return Passed::Not;
-    }
-    let before = core::mem::replace(&mut session.last, now);
-    session.traffic[side.index()].add(frame.size());
-    if session.flags.has(Flags::DNS) {
-        quick_dns((table, service), slot, (frame.data(), headers), side, now);
-    }
-    if slot.is_due(before, now) { Passed::Due } else { Passed::Simply }
-}
-
-/// What there is to see of DNS in a packet that passes.
-#[inline(never)]
-fn quick_dns<K: Family>(
-    (table, service): (&mut Table<K>, &mut Service),
-    slot: Slot,
-    packet: (&[u8], &Headers),
-    side: Side,
-    now: Tick,
-) {
-    let (_, notes) = table.noted_mut(slot);
-    see_dns(notes, packet, side, now, service);
-}
-
-/// The same of IPv6: apart, to keep the loop of most packets short.
-#[inline(never)]
-fn quick_v6<F: Frame, S: Sink<F>>(
-    context: &mut Context<'_, F, S>,
-    slot: Slot,
-    key: &Key6,
-    toward: Toward,
-    packet: (&F, &Headers),
-) -> Passed {
-    let Context { sessions, counters, snapshot, now, .. } = context;
-    quick((&mut sessions.v6, &mut counters.service), snapshot, *now, (slot, key), toward, packet)
-}
-
-/// The same of TCP, where the session is known to live and to be of this configuration.
-#[inline(never)]
-fn quick_tcp<K: Family>(
-    (table, service): (&mut Table<K>, &mut Service),
-    snapshot: &Snapshot,
-    now: Tick,
-    slot: Slot,
-    toward: Toward,
-    (frame, headers): (&[u8], &Headers),
-) -> Passed {
-    let Some(segment) = segment(frame, headers) else { return Passed::Not };
-    let (session, notes) = table.noted_mut(slot);
-    let (before, side) = (session.state, session.side(toward));
-    let glance = session.tcp.glance(before, side, &segment);
-    let step = session.tcp.step(before, side, &segment);
-    let passed = match step.verdict {
-        tcp::Verdict::InWindow => {
-            session.state = step.state;
-            let before = core::mem::replace(&mut session.last, now);
-            if slot.is_due(before, now) { Passed::Due } else { Passed::Simply }
-        }
-        tcp::Verdict::Inert => Passed::Simply,
-        // These have changed nothing.
-        tcp::Verdict::OutOfWindow | tcp::Verdict::BadFlags | tcp::Verdict::Reopen => return Passed::Not,
-    };
-    session.traffic[side.index()].add(frame.len());
-    let changed = step.verdict == tcp::Verdict::InWindow && step.state != before;
-    // What it acknowledges came before what it says.
-    if changed {
-        notes.changed((before, step.state), side, now, service);
-    }
-    notes.see(glance, side, &segment, now, service);
-    if changed {
-        table.changed(slot, before, &snapshot.sessions.timeouts);
-        return if step.state.is_over() { Passed::Over } else { passed };
-    }
-    passed
 }
 
 /// Tells of the session at `slot`.
@@ -676,23 +571,6 @@ pub fn question<K: Family>(key: &K, toward: Toward) -> Question {
     Question { vni: key.vni(), from, to, protocol: key.protocol(), port }
 }
 
-/// Takes a packet to or from a DNS server.
-#[inline(never)]
-fn see_dns(
-    notes: &mut Notes,
-    (frame, headers): (&[u8], &Headers),
-    side: Side,
-    now: Tick,
-    service: &mut Service,
-) {
-    let (start, end) = transport(frame, headers);
-    let datagram = frame.get(start..end).ok_or(Malformed).and_then(Udp::split);
-    // What is no message of DNS is none that could be counted.
-    if let Ok(message) = datagram.and_then(|(_, data)| Dns::new(data)) {
-        notes.see_dns(message, side, now, service);
-    }
-}
-
 /// The rules of a decision, as a session keeps them: by what counts them, which stays from one configuration to the next.
 fn rules(policy: &Policy, decision: &Decision) -> (u32, u32) {
     (policy.slot(decision.rule), policy.slot(decision.would_rule))
@@ -701,24 +579,4 @@ fn rules(policy: &Policy, decision: &Decision) -> (u32, u32) {
 /// The source port, of protocols that have one.
 fn source<K: Family>(key: &K, toward: Toward) -> u16 {
     if identify::has_ports(key.protocol()) { identify::service(key, toward.other()) } else { 0 }
-}
-
-/// The TCP segment in a packet.
-#[inline]
-fn segment(frame: &[u8], headers: &Headers) -> Option<tcp::Segment> {
-    let (start, end) = transport(frame, headers);
-    let (header, data) = Tcp::split(frame.get(start..end)?).ok()?;
-    let whole = headers.fragment == Fragment::Whole;
-    Some(if whole { tcp::Segment::new(header, data) } else { tcp::Segment::cut(header, data) })
-}
-
-/// From where to where the transport header and its data stand in the frame.
-fn transport(frame: &[u8], headers: &Headers) -> (usize, usize) {
-    let length =
-        |at: usize| frame.get(at..at + 2).map_or(0, |b| usize::from(u16::from_be_bytes([b[0], b[1]])));
-    let end = match headers.network {
-        Network::Ipv6 => ethernet::LEN + ipv6::LEN + length(ethernet::LEN + 4),
-        _ => ethernet::LEN + length(ethernet::LEN + 2),
-    };
-    (usize::from(headers.transport), end)
 }
