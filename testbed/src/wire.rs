@@ -41,11 +41,17 @@ pub struct Faults {
     pub seed: u64,
 }
 
-impl Default for Faults {
+impl Faults {
     /// None at all.
-    fn default() -> Self {
+    pub const NONE: Self = {
         let (delay, jitter) = (Duration::ZERO, Duration::ZERO);
         Self { delay, jitter, hurried: 0.0, lost: 0.0, repeated: 0.0, marked: None, seed: 1 }
+    };
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self::NONE
     }
 }
 

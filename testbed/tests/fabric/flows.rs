@@ -1,6 +1,7 @@
 //! Records of flows, read from the memory of running switches: each packet is in one, however the flow ended.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -24,7 +25,8 @@ use crate::{SOON, ping, root, run, settle};
 pub fn trials() -> Vec<Trial> {
     vec![
         root("flows: records add up to the ports' counters, however flows end", adds_up),
-        root("flows: round trips are the wire's, and what is sent again the kernel's", quality),
+        root("flows: round trips are the wire's", round_trips),
+        root("flows: what is sent again is what the kernel sent again", sent_twice),
     ]
 }
 
@@ -77,8 +79,9 @@ fn adds_up() -> Result<()> {
     lab.apply(&spec(&["tcp/5000-5999", "icmp/8"]))?;
     wait_for(SOON, "flows to be revoked", || Ok(here.ends().contains("revoked").then_some(())))?;
     let listener = listener(&lab, FAR.0, at(FAR.1, 5002))?;
+    // Neither side is done with it when the switches stop.
     let open = pair(&lab, WEB.0, at(FAR.1, 5002), &listener)?;
-    exchange(&open, 50_000, 1)?;
+    question_and_answer(&open)?;
     // What the neighbours of the underlay have to say goes on; flows come to rest.
     for guest in [WEB, FAR, NEAR] {
         run(lab.guest(guest.0), "ip link set eth0 arp off")?;
@@ -162,23 +165,18 @@ impl Stopped {
     }
 }
 
-/// A wire that takes 20 ms each way, and then one that loses of it too.
-fn quality() -> Result<()> {
-    const DELAY: Duration = Duration::from_millis(20);
-    let good = Faults { delay: DELAY, ..Faults::default() };
+/// A wire that takes 20 ms each way.
+const SLOW: Faults = Faults { delay: Duration::from_millis(20), ..Faults::NONE };
+
+/// What a connection sends again is counted, where nothing is lost and where some is.
+fn sent_twice() -> Result<()> {
     for (lost, bytes) in [(0.0, 300_000), (2.0, 2_000_000)] {
-        let host = HostSpec::new("hv-a", "198.51.100.1").faults(Faults { lost, ..good });
+        let host = HostSpec::new("hv-a", "198.51.100.1").faults(Faults { lost, ..SLOW });
         let lab = Lab::up(spec_of(host, &["tcp/5000-5999"]))?;
-        let [here, there] = HOSTS.map(|host| Watched::start(&lab, host));
-        let (here, there) = (here?, there?);
+        let watched = Watched::start(&lab, "hv-a")?;
         let listener = listener(&lab, FAR.0, at(FAR.1, 5000))?;
         let before = sent_again(&lab, WEB.0)?;
         let [client, server] = pair(&lab, WEB.0, at(FAR.1, 5000), &listener)?;
-        // A question and an answer, then bulk.
-        write(&client, 100, 1)?;
-        read(&server, 100, 1)?;
-        write(&server, 100, 2)?;
-        read(&client, 100, 2)?;
         thread::scope(|scope| {
             let sender = scope.spawn(|| send(&client, bytes, 3));
             receive(&server, bytes, 3)?;
@@ -188,33 +186,81 @@ fn quality() -> Result<()> {
         receive(&client, 1, 4)?;
         let again = sent_again(&lab, WEB.0)? - before;
         settle(&lab)?;
-        let [here, there] = [here.finish()?, there.finish()?].map(|seen| the_flow(seen, 5000));
-        println!("{lost} % lost: {here:?}\n{there:?}, the kernel sent {again} again");
+        let flows = of_port(watched.finish()?, 5000);
+        let [flow] = &flows[..] else { panic!("one flow, not {flows:?}") };
+        println!("{lost} % lost: {flow:?}, the kernel sent {again} again");
         // As seen from where it was sent, before the wire.
-        let counted = here.from.retransmitted;
+        let counted = flow.from.retransmitted;
         assert!(counted.abs_diff(again) as f64 <= (again as f64 * 0.05).max(1.0), "{counted}, not {again}");
-        assert_eq!((here.connect.as_str(), there.connect.as_str()), ("accepted", "accepted"));
-        if lost == 0.0 {
-            for (what, nanos) in [
-                ("round trip from hv-a", here.to.rtt_least_ns),
-                ("round trip from hv-b", there.from.rtt_least_ns),
-                ("answer to the SYN", here.to.connect_ns),
-                ("answer to that", there.from.connect_ns),
-                ("first response", here.first_response_ns),
-            ] {
-                let millis = nanos.unwrap_or_default() as f64 / 1e6;
-                assert!((40.0..42.0).contains(&millis), "{what}: {millis:.2} ms instead of 40");
-            }
-            for (what, nanos) in [
-                ("round trip to a guest of hv-a", here.from.rtt_least_ns),
-                ("round trip to a guest of hv-b", there.to.rtt_least_ns),
-            ] {
-                let millis = nanos.unwrap_or(u64::MAX) as f64 / 1e6;
-                assert!(millis < 2.0, "{what}: {millis:.2} ms");
-            }
-        }
+        assert_eq!(flow.connect, "accepted");
     }
     Ok(())
+}
+
+/// Connections of which the quickest is timed: who waits for a core on a busy machine has not waited for the wire.
+const CONNECTIONS: u64 = 30;
+
+/// What a busy machine may add between a switch and a guest.
+pub const SLACK: Duration = Duration::from_millis(1);
+
+/// Times are no shorter than the wire's, and no longer than the guests' kernels have measured for the same connections.
+fn round_trips() -> Result<()> {
+    let host = HostSpec::new("hv-a", "198.51.100.1").faults(SLOW);
+    let lab = Lab::up(spec_of(host, &["tcp/5000-5999"]))?;
+    let [here, there] = HOSTS.map(|host| Watched::start(&lab, host));
+    let (here, there) = (here?, there?);
+    let listener = listener(&lab, FAR.0, at(FAR.1, 5000))?;
+    let connections = (0..CONNECTIONS).map(|_| {
+        let ends = pair(&lab, WEB.0, at(FAR.1, 5000), &listener)?;
+        question_and_answer(&ends)?;
+        Ok(ends)
+    });
+    let connections = connections.collect::<Result<Vec<_>>>()?;
+    let by_client = least_round_trip(&lab, WEB.0, "dport = 5000")?;
+    let by_server = least_round_trip(&lab, FAR.0, "sport = 5000")?;
+    settle(&lab)?;
+    drop(connections);
+    let [here, there] = [here.finish()?, there.finish()?].map(|seen| of_port(seen, 5000));
+    let least = |flows: &[FlowReport], of: fn(&FlowReport) -> Option<u64>| {
+        assert_eq!(flows.len() as u64, CONNECTIONS, "{flows:?}");
+        Duration::from_nanos(flows.iter().filter_map(of).min().expect("one of them"))
+    };
+    for (what, time, by_kernel) in [
+        ("round trip from hv-a", least(&here, |flow| flow.to.rtt_least_ns), by_client),
+        ("round trip from hv-b", least(&there, |flow| flow.from.rtt_least_ns), by_server),
+        ("answer to the SYN", least(&here, |flow| flow.to.connect_ns), by_client),
+        ("answer to that", least(&there, |flow| flow.from.connect_ns), by_server),
+        ("first response", least(&here, |flow| flow.first_response_ns), by_client),
+    ] {
+        let what = format!("{what}: {time:?} (the kernel: {by_kernel:?})");
+        println!("{what}");
+        assert!(time >= 2 * SLOW.delay && time <= by_kernel.mul_f64(1.05) + SLACK, "{what}");
+    }
+    for (what, time) in [
+        ("round trip to a guest of hv-a", least(&here, |flow| flow.from.rtt_least_ns)),
+        ("round trip to a guest of hv-b", least(&there, |flow| flow.to.rtt_least_ns)),
+    ] {
+        println!("{what}: {time:?}");
+        assert!(time < 2 * SLACK, "{what}: {time:?}");
+    }
+    Ok(())
+}
+
+/// The shortest round trip that a guest's kernel has measured for its open connections, of those that `ss` finds by `filter`.
+pub fn least_round_trip(lab: &Lab, guest: &str, filter: &str) -> Result<Duration> {
+    let said = run(lab.guest(guest), &format!("ss --tcp --info --numeric --oneline '{filter}'"))?;
+    let times = said.split_whitespace().filter_map(|word| word.strip_prefix("minrtt:"));
+    let least = times.filter_map(|millis| millis.parse().ok()).reduce(f64::min);
+    let least = least.ok_or_else(|| Error::failed(format!("ss tells no minrtt of {guest}"), said.clone()))?;
+    Ok(Duration::from_secs_f64(least / 1e3))
+}
+
+/// A question and an answer, through a connection that goes on.
+fn question_and_answer([client, server]: &[TcpStream; 2]) -> Result<()> {
+    write(client, 100, 1)?;
+    read(server, 100, 1)?;
+    write(server, 100, 2)?;
+    read(client, 100, 2)
 }
 
 /// Segments that a guest's kernel has sent again.
@@ -226,11 +272,9 @@ pub fn sent_again(lab: &Lab, guest: &str) -> Result<u64> {
     Ok(found.and_then(|(_, value)| value.parse().ok()).unwrap_or_default())
 }
 
-/// The only flow to this port.
-fn the_flow(seen: Seen, port: u16) -> FlowReport {
-    let mut flows = seen.flows.into_values().filter(|flow| flow.to.port == port);
-    let (Some(flow), None) = (flows.next(), flows.next()) else { panic!("one flow to {port}") };
-    flow
+/// The flows to this port.
+fn of_port(seen: Seen, port: u16) -> Vec<FlowReport> {
+    seen.flows.into_values().filter(|flow| flow.to.port == port).collect()
 }
 
 fn counter(reader: &Reader, section: &str, row: usize, name: &str) -> u64 {

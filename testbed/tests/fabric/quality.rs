@@ -9,10 +9,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
-use testbed::{Error, Faults, GuestKind, GuestSpec, HostSpec, Lab, LabSpec, Result, Underlay};
+use testbed::{Faults, GuestKind, GuestSpec, HostSpec, Lab, LabSpec, Result, Underlay};
 use weft::report::FlowReport;
 
-use crate::flows::{Watched, sent_again};
+use crate::flows::{SLACK, Watched, least_round_trip, sent_again};
 use crate::policy::traffic::{accept, at, connection, listener, read, write};
 use crate::{root, run, settle};
 
@@ -102,12 +102,7 @@ fn measure(lab: &Lab, cell: &Cell) -> Result<Measured> {
     write(&server, 1, 4)?;
     read(&client, 1, 4)?;
     let again = sent_again(lab, CLIENT)? - before;
-    let said = run(lab.guest(CLIENT), "ss --tcp --info --numeric --oneline")?;
-    let of = said.lines().find(|line| line.contains(&format!("{to} ")));
-    let least = of.and_then(|line| line.split_whitespace().find_map(|word| word.strip_prefix("minrtt:")));
-    let least: Option<f64> = least.and_then(|millis| millis.parse().ok());
-    let least = least.ok_or_else(|| Error::failed(format!("ss tells no minrtt of {to}"), said.clone()))?;
-    let least = Duration::from_secs_f64(least / 1e3);
+    let least = least_round_trip(lab, CLIENT, &format!("dst {to}"))?;
     Ok(Measured { connect, least, again, _streams: [client, server] })
 }
 
@@ -140,9 +135,6 @@ fn hold(cell: &Cell, measured: &Measured, flow: &FlowReport) {
     assert!(!least.is_zero() && (least <= answered || lost > 0.0), "{what}");
     assert_eq!(again, measured.again, "{what}");
 }
-
-/// What a busy machine may add between the switch and a guest.
-const SLACK: Duration = Duration::from_millis(1);
 
 fn spec(cells: &[Cell]) -> LabSpec {
     let guest = |name: &str, address: &str| GuestSpec::new(name, "front", "hv-a", address, GuestKind::Netns);
