@@ -17,7 +17,8 @@ use crate::wire::tos::ECN;
 pub fn encap<F: Frame>(batch: &mut Batch<F>, snapshot: &Snapshot, guest: &Guest) {
     let (vni, classes) = (snapshot.segment(guest.segment).vni, &*guest.classes);
     for i in batch.passing() {
-        let Headers { network, tos, hash, .. } = batch.headers[i];
+        let headers = &batch.headers[i];
+        let (Headers { network, tos, .. }, hash) = (*headers, headers.hash());
         let tos = match snapshot.qos.dscp {
             _ if network == Network::Arp => 0,
             Dscp::Uniform => tos,

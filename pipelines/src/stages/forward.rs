@@ -26,7 +26,7 @@ pub fn from_vm<F: Frame>(batch: &mut Batch<F>, snapshot: &Snapshot, port: PortId
     for i in batch.passing() {
         batch.segments[i] = segment;
         let frame = batch.frame(i).data();
-        let Some(mac) = Ethernet::split(frame).map(|(header, _)| header.destination().to_bits()) else {
+        let Some(mac) = Ethernet::split(frame).map(|(header, _)| header.destination_bits()) else {
             batch.drop(i, Reason::Truncated);
             continue;
         };
@@ -54,7 +54,7 @@ pub fn from_fabric<F: Frame>(batch: &mut Batch<F>, snapshot: &Snapshot) {
             batch.drop(i, Reason::Truncated);
             continue;
         };
-        let ends = (header.destination().to_bits(), header.source().to_bits(), segment, tunnel);
+        let ends = (header.destination_bits(), header.source_bits(), segment, tunnel);
         let found = match last {
             Some((of, found)) if of == ends => found,
             _ => last.insert((ends, place(snapshot, &header, segment, tunnel))).1,

@@ -22,12 +22,23 @@ pub struct Headers {
     pub tos: u8,
     /// Where the transport header starts, in bytes from the start of the frame.
     pub transport: u16,
-    /// A hash of the conversation, the same in both directions.
-    pub hash: u32,
+    /// A hash of the two ends, the same in both directions; not of IPv4, whose ends are here, see [`hash`](Self::hash).
+    pub ends: u32,
     /// The sender's end, of IPv4.
     pub source: End4,
     /// The receiver's end, of IPv4.
     pub destination: End4,
+}
+
+impl Headers {
+    /// A hash of the conversation, the same in both directions: only what goes into a tunnel needs it.
+    #[inline]
+    pub fn hash(&self) -> u32 {
+        match self.network {
+            Network::Ipv4 => hash::symmetric(self.source.word(), self.destination.word(), self.protocol),
+            Network::Ipv6 | Network::Arp => self.ends,
+        }
+    }
 }
 
 /// What follows the Ethernet header.
@@ -59,24 +70,26 @@ pub enum Fragment {
 pub fn parse<F: Frame>(batch: &mut Batch<F>) {
     for i in batch.passing() {
         let (frame, lane) = batch.frame_and_headers(i);
-        let read = if frame.is_linear() { read(frame.data(), lane) } else { Err(Reason::NotLinear) };
-        if let Err(reason) = read {
-            look_again(batch, i, reason);
+        if frame.is_linear() && read_plain(frame.data(), lane) {
+            continue;
         }
+        look_closely(batch, i);
     }
 }
 
-/// Takes off the tag of a frame that could not be read for it.
-#[cold]
-fn look_again<F: Frame>(batch: &mut Batch<F>, i: usize, reason: Reason) {
-    let read = match reason {
-        Reason::EthertypeUnsupported => untag::untag(batch.frame_mut(i)).and_then(|()| {
+/// Reads the headers of a frame that is not what most are, without its tag if it has one.
+#[inline(never)]
+fn look_closely<F: Frame>(batch: &mut Batch<F>, i: usize) {
+    let (frame, lane) = batch.frame_and_headers(i);
+    let found = if frame.is_linear() { read_any(frame.data(), lane) } else { Err(Reason::NotLinear) };
+    let found = match found {
+        Err(Reason::EthertypeUnsupported) => untag::untag(batch.frame_mut(i)).and_then(|()| {
             let (frame, lane) = batch.frame_and_headers(i);
             read(frame.data(), lane)
         }),
-        reason => Err(reason),
+        found => found,
     };
-    if let Err(reason) = read {
+    if let Err(reason) = found {
         batch.drop(i, reason);
     }
 }
@@ -129,14 +142,13 @@ fn read_plain(frame: &[u8], lane: &mut Headers) -> bool {
         fragment: Fragment::Whole,
         tos: kind as u8,
         transport: TRANSPORT as u16,
-        hash: hash::symmetric(source.word(), destination.word(), protocol),
+        ends: 0,
         source,
         destination,
     };
     true
 }
 
-#[inline(never)]
 fn read_any(frame: &[u8], lane: &mut Headers) -> Result<(), Reason> {
     let (ethernet, packet) = Ethernet::split(frame).ok_or(Reason::Truncated)?;
     match ethernet.ethertype() {
@@ -150,8 +162,8 @@ fn read_any(frame: &[u8], lane: &mut Headers) -> Result<(), Reason> {
 fn read_arp(packet: &[u8], lane: &mut Headers) -> Result<(), Reason> {
     let arp = Arp::parse(packet).map_err(|_| Reason::MalformedArp)?;
     let ends = (u64::from(arp.sender_ip().to_bits()), u64::from(arp.target_ip().to_bits()));
-    let hash = hash::symmetric(ends.0, ends.1, 0);
-    *lane = Headers { network: Network::Arp, hash, ..Headers::default() };
+    let ends = hash::symmetric(ends.0, ends.1, 0);
+    *lane = Headers { network: Network::Arp, ends, ..Headers::default() };
     Ok(())
 }
 
@@ -171,7 +183,7 @@ fn read_ipv4(packet: &[u8], lane: &mut Headers) -> Result<(), Reason> {
         fragment,
         tos: ip.tos(),
         transport: (ethernet::LEN + ip.header_len()) as u16,
-        hash: hash::symmetric(source.word(), destination.word(), ip.protocol()),
+        ends: 0,
         source,
         destination,
     };
@@ -199,7 +211,7 @@ fn read_ipv6(packet: &[u8], lane: &mut Headers) -> Result<(), Reason> {
         fragment,
         tos: ip.traffic_class(),
         transport: (ethernet::LEN + ipv6::LEN + extensions) as u16,
-        hash: hash::symmetric(ends.0, ends.1, upper.protocol),
+        ends: hash::symmetric(ends.0, ends.1, upper.protocol),
         ..Headers::default()
     };
     Ok(())

@@ -47,6 +47,20 @@ impl<'a> Ethernet<'a> {
         Mac([a, b, c, d, e, f])
     }
 
+    /// The destination as an integer, see [`Mac::to_bits`]: read in one piece.
+    #[inline]
+    pub const fn destination_bits(self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = *self.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 16
+    }
+
+    /// The source as an integer, see [`Mac::to_bits`]: read in one piece.
+    #[inline]
+    pub const fn source_bits(self) -> u64 {
+        let [_, _, _, _, a, b, c, d, e, f, g, h, ..] = *self.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h]) & 0xffff_ffff_ffff
+    }
+
     /// What follows.
     pub const fn ethertype(self) -> EtherType {
         EtherType(u16::from_be_bytes([self.0[12], self.0[13]]))
