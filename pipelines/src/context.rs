@@ -2,7 +2,7 @@
 
 use crate::batch::Batch;
 use crate::counters::Counters;
-use crate::egress::{Egress, Exit};
+use crate::egress::{Egress, Exit, Gathered};
 use crate::flow::Sessions;
 use crate::frame::Frame;
 use crate::ids::{PortId, Tick, WorkerId};
@@ -49,18 +49,40 @@ impl<F: Frame, S: Sink<F>> Context<'_, F, S> {
         self.sink.eyes().see(stage, batch, self.sessions);
     }
 
-    /// Sends `frame` to the guest of `port`, which this worker owns, now or when it may.
+    /// Adds `frame` to the burst of `port`. Gives it back if packets do not go straight there, as they do by most ports of
+    /// this worker.
     #[inline]
-    pub fn to_guest(&mut self, port: PortId, tag: Tag, frame: F) {
-        let (egress, mut exit) = self.exit();
-        egress.to_guest(&mut exit, port, tag, frame);
+    pub fn gather(&mut self, port: PortId, frame: F) -> Option<F> {
+        match self.egress.gather(port, frame) {
+            Gathered::Simply => None,
+            Gathered::Full => {
+                self.flush_port(port);
+                None
+            }
+            Gathered::Not(frame) => Some(frame),
+        }
     }
 
-    /// Sends `frame`, encapsulated, by `port`, an uplink that this worker owns, now or when it may.
-    #[inline]
-    pub fn to_fabric(&mut self, port: PortId, tag: Tag, frame: F) {
+    #[inline(never)]
+    fn flush_port(&mut self, port: PortId) {
         let (egress, mut exit) = self.exit();
-        egress.to_fabric(&mut exit, port, tag, frame);
+        egress.flush_port(&mut exit, port);
+    }
+
+    /// Sends `frame`, which could not be [gathered](Self::gather), to the guest of `port`, which this worker owns, now or
+    /// when it may.
+    #[inline(never)]
+    pub fn queue_to_guest(&mut self, port: PortId, tag: Tag, frame: F) {
+        let (egress, mut exit) = self.exit();
+        egress.queue_to_guest(&mut exit, port, tag, frame);
+    }
+
+    /// Sends `frame`, encapsulated, which could not be [gathered](Self::gather), by `port`, an uplink that this worker owns,
+    /// now or when it may.
+    #[inline(never)]
+    pub fn queue_to_fabric(&mut self, port: PortId, tag: Tag, frame: F) {
+        let (egress, mut exit) = self.exit();
+        egress.queue_to_fabric(&mut exit, port, tag, frame);
     }
 
     /// Sends a frame of the switch's own by `port`, which this worker owns.

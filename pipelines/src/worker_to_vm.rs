@@ -8,7 +8,7 @@ use crate::qos::Tag;
 use crate::sink::Sink;
 use crate::stages::check_policy::{self, Opener};
 use crate::stages::forward::Destination;
-use crate::stages::{account, lookup_flow, parse};
+use crate::stages::{account, deliver, lookup_flow, parse};
 use crate::verdict::Verdict;
 
 /// Delivers the packets in `batch`, whose destinations are ports of this worker in the batch's segments.
@@ -31,7 +31,7 @@ pub fn worker_to_vm<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, batch
                 let tenant = account::tenant_of(context, batch.segments[i]);
                 account::dropped(context, port, tenant, reason, frame);
             }
-            _ => context.to_guest(port, Tag { tos: batch.headers[i].tos, ..batch.tags[i] }, frame),
+            _ => deliver::deliver(context, port, Tag { tos: batch.headers[i].tos, ..batch.tags[i] }, frame),
         }
     }
 }

@@ -41,6 +41,17 @@ pub struct Egress<F> {
     uplinks: Vec<(PortId, Shaper<F>)>,
 }
 
+/// What became of a packet for a port's burst.
+#[derive(Debug)]
+pub enum Gathered<F> {
+    /// It is there.
+    Simply,
+    /// It is, and the burst is to be sent.
+    Full,
+    /// It does not go straight.
+    Not(F),
+}
+
 /// What a packet leaves with.
 #[derive(Debug)]
 pub struct Exit<'a, S> {
@@ -101,22 +112,18 @@ impl<F: Frame> Egress<F> {
         }
     }
 
-    /// Sends `frame` to the guest of `port`, now or when it may.
-    #[inline]
-    pub fn to_guest<S: Sink<F>>(&mut self, exit: &mut Exit<'_, S>, port: PortId, tag: Tag, frame: F) {
-        match self.outputs.get(port.index()) {
-            Some(output) if output.is_open() => self.push(exit, port, frame),
-            _ => self.queue_to_guest(exit, port, tag, frame),
+    /// Adds `frame` to the burst of `port`, where packets go straight: it is a port of this worker, and nothing bounds its
+    /// traffic or waits for it. Most are such.
+    #[inline(always)]
+    pub fn gather(&mut self, port: PortId, frame: F) -> Gathered<F> {
+        let Self { outputs, pending, .. } = self;
+        let Some(output) = outputs.get_mut(port.index()).filter(|output| output.is_open()) else {
+            return Gathered::Not(frame);
+        };
+        if output.push(frame) {
+            pending.push(port);
         }
-    }
-
-    /// Sends `frame`, encapsulated, by `port`, an uplink, now or when it may.
-    #[inline]
-    pub fn to_fabric<S: Sink<F>>(&mut self, exit: &mut Exit<'_, S>, port: PortId, tag: Tag, frame: F) {
-        match self.outputs.get(port.index()) {
-            Some(output) if output.is_open() => self.push(exit, port, frame),
-            _ => self.queue_to_fabric(exit, port, tag, frame),
-        }
+        if output.is_full() { Gathered::Full } else { Gathered::Simply }
     }
 
     /// Sends a frame of the switch's own by `port`, before all that waits.
@@ -177,8 +184,8 @@ impl<F: Frame> Egress<F> {
         self.uplinks.iter().map(|(_, shaper)| shaper.due()).fold(self.guests.due(), Tick::min)
     }
 
-    #[inline(never)]
-    fn queue_to_guest<S: Sink<F>>(&mut self, exit: &mut Exit<'_, S>, port: PortId, tag: Tag, frame: F) {
+    /// Sends `frame` to the guest of `port`, where packets do not go straight, now or when it may.
+    pub fn queue_to_guest<S: Sink<F>>(&mut self, exit: &mut Exit<'_, S>, port: PortId, tag: Tag, frame: F) {
         let (leaf, snapshot) = (port.index(), exit.snapshot);
         let output = self.outputs.get(leaf).filter(|output| output.is_there());
         let (Some(output), Some(guest)) = (output, snapshot.guest(port)) else {
@@ -197,8 +204,8 @@ impl<F: Frame> Egress<F> {
         }
     }
 
-    #[inline(never)]
-    fn queue_to_fabric<S: Sink<F>>(&mut self, exit: &mut Exit<'_, S>, port: PortId, tag: Tag, frame: F) {
+    /// Sends `frame`, encapsulated, by `port`, an uplink where packets do not go straight, now or when it may.
+    pub fn queue_to_fabric<S: Sink<F>>(&mut self, exit: &mut Exit<'_, S>, port: PortId, tag: Tag, frame: F) {
         let Some(output) = self.outputs.get(port.index()) else {
             return lose(exit, port, Reason::PortDown, frame);
         };
@@ -226,7 +233,6 @@ impl<F: Frame> Egress<F> {
     }
 
     /// Adds a frame to the burst of a port that is there and has room.
-    #[inline]
     fn push<S: Sink<F>>(&mut self, exit: &mut Exit<'_, S>, port: PortId, frame: F) {
         let output = &mut self.outputs[port.index()];
         if output.push(frame) {
@@ -248,7 +254,7 @@ impl<F: Frame> Egress<F> {
     }
 
     /// Sends what has gathered for a port. What it does not take stays first in line, and the port is stalled.
-    fn flush_port<S: Sink<F>>(&mut self, exit: &mut Exit<'_, S>, port: PortId) {
+    pub fn flush_port<S: Sink<F>>(&mut self, exit: &mut Exit<'_, S>, port: PortId) {
         let output = &mut self.outputs[port.index()];
         let Some(sent) = output.send(port, exit.sink) else { return };
         exit.counters.port(port).tx += sent;

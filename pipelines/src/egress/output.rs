@@ -63,7 +63,7 @@ impl<F: Frame> Output<F> {
         self.way != Way::Nowhere
     }
 
-    /// Whether packets go straight into the burst: nothing is bound, nothing waits, and there is room.
+    /// Whether packets go straight into the burst: it is this worker's, nothing is bound, nothing waits, and there is room.
     pub const fn is_open(&self) -> bool {
         self.open
     }
@@ -75,6 +75,11 @@ impl<F: Frame> Output<F> {
     /// Whether the burst takes another.
     pub fn has_room(&self) -> bool {
         self.is_there() && !self.burst.is_full()
+    }
+
+    /// Whether the burst takes no more.
+    pub const fn is_full(&self) -> bool {
+        self.burst.is_full()
     }
 
     /// Frames of the burst.

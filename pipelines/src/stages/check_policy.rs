@@ -3,8 +3,10 @@
 mod quick;
 mod seen;
 
-use quick::{Passed, quick, quick_v6};
+use quick::{Became, quick};
 use seen::{see_dns, segment};
+
+use core::net::Ipv4Addr;
 
 use crate::batch::{Batch, Passing};
 use crate::context::Context;
@@ -18,11 +20,10 @@ use crate::frame::Frame;
 use crate::ids::{PortId, SegmentId, TenantId, Tick};
 use crate::policy::{Action, Decision, Policy, Question};
 use crate::sink::{Decided, Sink};
-use crate::snapshot::{Guest, PortKind, Snapshot};
+use crate::snapshot::{Guest, PortKind, Segment, Snapshot};
 use crate::stages::follow;
 use crate::stages::forward::Destination;
 use crate::stages::identify::{self, Part};
-use crate::stages::lookup_flow::Flows;
 use crate::stages::parse::{Fragment, Headers, Network};
 use crate::stages::tell::{self, tell, tell_denied, tell_of};
 use crate::verdict::Reason;
@@ -61,90 +62,58 @@ pub fn check_policy<F: Frame, S: Sink<F>>(
     opener: Opener,
 ) {
     let (snapshot, now) = (context.snapshot, context.now);
-    let mut last: Option<Whose<'_>> = None;
     let opened_before = context.sessions.opened();
+    // Where the packet before was from, whether anything may pass there, and whom it went to.
+    let (mut segment, mut is_open) = (SegmentId::NONE, false);
+    let mut there: Option<(PortId, Ipv4Addr)> = None;
     let (mut in_flows, mut of_no_flow) = (Traffic::default(), Traffic::default());
     let (mut due, mut over) = (0u32, 0u32);
+    // What is more than that is said where it is found.
+    batch.outcomes.fill(Outcome::Known);
     for i in batch.passing() {
-        let part = batch.flows.parts[i];
-        if part == Part::None {
-            of_no_flow.add(batch.frame(i).size());
-            batch.outcomes[i] = Outcome::Untracked;
-            continue;
+        if batch.segments[i] != segment {
+            segment = batch.segments[i];
+            is_open = snapshot.policy(snapshot.segment(segment).tenant).is_open();
         }
-        let whose = match last {
-            Some(whose) if whose.segment == batch.segments[i] => whose,
-            _ => *last.insert(Whose::of(snapshot, batch.segments[i])),
-        };
-        let (headers, frame) = (&batch.headers[i], batch.frame(i));
-        if !whose.is_open && is_elsewhere(context, batch.destinations[i], frame, headers) {
-            batch.drop(i, Reason::WrongAddress);
-            continue;
-        }
-        let (toward, candidate) = (batch.flows.towards[i], batch.flows.candidates[i]);
-        // Most packets are of a session that is as it was.
-        if matches!(part, Part::Opens | Part::Answers)
-            && headers.fragment == Fragment::Whole
-            && let Some(slot) = candidate
+        let (headers, bytes) = (&batch.headers[i], batch.frame(i).size());
+        // Most packets are of a session that is as it was. The loop is theirs, and calls for all else.
+        let mut became = Became::Unclear;
+        if let Some(slot) = batch.flows.plain(i)
+            && (is_open
+                || match batch.destinations[i] {
+                    Destination::Port(to) => {
+                        let address = headers.destination.address();
+                        there == Some((to, address)) || {
+                            there = has_address(context, to, address).then_some((to, address));
+                            there.is_some()
+                        }
+                    }
+                    Destination::Tunnel(_) | Destination::Everyone => true,
+                })
         {
-            let passed = match headers.network {
-                Network::Ipv6 => quick_v6(context, slot, &batch.flows.keys6[i], toward, (frame, headers)),
-                _ => {
-                    let Context { sessions, counters, snapshot, now, .. } = &mut *context;
-                    quick(
-                        (&mut sessions.v4, &mut counters.service),
-                        snapshot,
-                        *now,
-                        (slot, &batch.flows.keys4[i]),
-                        toward,
-                        (frame, headers),
-                    )
-                }
-            };
-            if passed != Passed::Not {
-                in_flows.add(frame.size());
-                match passed {
-                    Passed::Due => due |= 1 << i,
-                    Passed::Over => over |= 1 << i,
-                    Passed::Simply | Passed::Not => {}
-                }
-                batch.outcomes[i] = Outcome::Known;
-                continue;
-            }
+            let Context { sessions, counters, .. } = &mut *context;
+            let tables = (&mut sessions.v4, &mut counters.service);
+            let (key, toward) = (&batch.flows.keys4[i], batch.flows.towards[i]);
+            became = quick(tables, snapshot, now, (slot, key), toward, (batch.frame(i), bytes, headers));
         }
-        let (port, out) = match (opener, batch.destinations[i]) {
-            (Opener::Guest(port), _) => (port, true),
-            (_, Destination::Port(port)) | (Opener::Other(port), _) => (port, false),
-        };
-        // As long as the burst has opened no session, there is none where there was no candidate.
-        let is_new = candidate.is_none() && context.sessions.opened() == opened_before;
-        // What is beyond the rate goes no further: a flood is to cost no more than what passes.
-        if is_new && part == Part::Opens && !whose.is_open && context.sessions.is_used_up(port, out, now) {
-            batch.drop(i, Reason::SessionRate);
+        if became == Became::Unclear {
+            became = look_closely(context, batch, i, opener, opened_before);
+        }
+        if became == Became::InFlow {
+            in_flows.add(bytes);
             continue;
         }
-        let Whose { vni, tenant, policy, .. } = whose;
-        let hash = batch.flows.hashes[i];
-        let frame = frame.data();
-        let about =
-            About { frame, headers, vni, tenant, policy, toward, part, hash, candidate, is_new, port, out };
-        let len = frame.len();
-        match look_closely(context, &about, &batch.flows, i) {
-            Ok(outcome) => {
-                let is_of_one = outcome != Outcome::Untracked && part != Part::About;
-                if is_of_one { &mut in_flows } else { &mut of_no_flow }.add(len);
-                batch.outcomes[i] = outcome;
+        match became {
+            Became::Due => {
+                in_flows.add(bytes);
+                due |= 1 << i;
             }
-            // Without a policy there is nothing to hold a packet to.
-            Err(_) if whose.is_open => {
-                of_no_flow.add(len);
-                batch.outcomes[i] = Outcome::Untracked;
+            Became::Over => {
+                in_flows.add(bytes);
+                over |= 1 << i;
             }
-            Err(Refusal::Policy(decision)) => {
-                batch.outcomes[i] = Outcome::Refused(decision);
-                batch.drop(i, Reason::PolicyDenied);
-            }
-            Err(Refusal::State(reason)) => batch.drop(i, reason),
+            Became::OfNoFlow => of_no_flow.add(bytes),
+            Became::InFlow | Became::Dropped | Became::Unclear => {}
         }
     }
     context.counters.in_flows += in_flows;
@@ -174,21 +143,90 @@ pub fn check_policy<F: Frame, S: Sink<F>>(
     }
 }
 
-/// Whose a segment's packets are, and what may pass there.
-#[derive(Clone, Copy)]
-struct Whose<'a> {
-    segment: SegmentId,
-    vni: Vni,
-    tenant: TenantId,
-    policy: &'a Policy,
-    is_open: bool,
-}
-
-impl<'a> Whose<'a> {
-    fn of(snapshot: &'a Snapshot, id: SegmentId) -> Self {
-        let segment = snapshot.segment(id);
-        let policy = snapshot.policy(segment.tenant);
-        Self { segment: id, vni: segment.vni, tenant: segment.tenant, policy, is_open: policy.is_open() }
+/// Checks a packet that is not, or may not be, simply one more of its session.
+#[inline(never)]
+fn look_closely<F: Frame, S: Sink<F>>(
+    context: &mut Context<'_, F, S>,
+    batch: &mut Batch<F>,
+    i: usize,
+    opener: Opener,
+    opened_before: u64,
+) -> Became {
+    let Segment { vni, tenant, .. } = *context.snapshot.segment(batch.segments[i]);
+    let policy = context.snapshot.policy(tenant);
+    let is_open = policy.is_open();
+    let (part, headers, frame) = (batch.flows.parts[i], &batch.headers[i], batch.frame(i));
+    if part == Part::None {
+        batch.outcomes[i] = Outcome::Untracked;
+        return Became::OfNoFlow;
+    }
+    if !is_open && is_elsewhere(context, batch.destinations[i], frame, headers) {
+        batch.drop(i, Reason::WrongAddress);
+        return Became::Dropped;
+    }
+    let (toward, hash, candidate) =
+        (batch.flows.towards[i], batch.flows.hashes[i], batch.flows.candidates[i]);
+    if matches!(part, Part::Opens | Part::Answers)
+        && headers.fragment == Fragment::Whole
+        && let Some(slot) = candidate
+    {
+        let (packet, now) = ((frame, frame.size(), headers), context.now);
+        let Context { sessions, counters, snapshot, .. } = &mut *context;
+        let service = &mut counters.service;
+        let became = match headers.network {
+            Network::Ipv6 => {
+                let key = &batch.flows.keys6[i];
+                quick((&mut sessions.v6, service), snapshot, now, (slot, key), toward, packet)
+            }
+            _ => {
+                let key = &batch.flows.keys4[i];
+                quick((&mut sessions.v4, service), snapshot, now, (slot, key), toward, packet)
+            }
+        };
+        if became != Became::Unclear {
+            return became;
+        }
+    }
+    let (port, out) = match (opener, batch.destinations[i]) {
+        (Opener::Guest(port), _) => (port, true),
+        (_, Destination::Port(port)) | (Opener::Other(port), _) => (port, false),
+    };
+    // As long as the burst has opened no session, there is none where there was no candidate.
+    let is_new = candidate.is_none() && context.sessions.opened() == opened_before;
+    // What is beyond the rate goes no further: a flood is to cost no more than what passes.
+    if is_new && part == Part::Opens && !is_open && context.sessions.is_used_up(port, out, context.now) {
+        batch.drop(i, Reason::SessionRate);
+        return Became::Dropped;
+    }
+    let frame = frame.data();
+    let about = About { frame, headers, vni, tenant, policy, toward, part, hash, candidate, is_new, port, out };
+    let checked = match (part, headers.network) {
+        (Part::Astray, _) => Err(Reason::IcmpUnrelated.into()),
+        (Part::Later, _) if is_open => Ok(Outcome::Untracked),
+        (Part::Later, _) => follow::later(context, &about),
+        (_, Network::Ipv6) => check(context, &about, &batch.flows.keys6[i]),
+        _ => check(context, &about, &batch.flows.keys4[i]),
+    };
+    match checked {
+        Ok(outcome) => {
+            batch.outcomes[i] = outcome;
+            let is_of_one = outcome != Outcome::Untracked && part != Part::About;
+            if is_of_one { Became::InFlow } else { Became::OfNoFlow }
+        }
+        // Without a policy there is nothing to hold a packet to.
+        Err(_) if is_open => {
+            batch.outcomes[i] = Outcome::Untracked;
+            Became::OfNoFlow
+        }
+        Err(Refusal::Policy(decision)) => {
+            batch.outcomes[i] = Outcome::Refused(decision);
+            batch.drop(i, Reason::PolicyDenied);
+            Became::Dropped
+        }
+        Err(Refusal::State(reason)) => {
+            batch.drop(i, reason);
+            Became::Dropped
+        }
     }
 }
 
@@ -204,23 +242,6 @@ fn tell_again<K: Family, F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, 
 fn end<K: Family, F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, slot: Slot, end: End) {
     tell_again::<K, F, S>(context, slot, Event::Ended(end));
     K::table_mut(context.sessions).close(slot);
-}
-
-/// Checks a packet that is not simply one more of its session.
-#[inline(never)]
-fn look_closely<F: Frame, S: Sink<F>>(
-    context: &mut Context<'_, F, S>,
-    about: &About<'_>,
-    flows: &Flows,
-    i: usize,
-) -> Result<Outcome, Refusal> {
-    match (about.part, about.headers.network) {
-        (Part::Astray, _) => Err(Reason::IcmpUnrelated.into()),
-        (Part::Later, _) if about.policy.is_open() => Ok(Outcome::Untracked),
-        (Part::Later, _) => follow::later(context, about),
-        (_, Network::Ipv6) => check(context, about, &flows.keys6[i]),
-        _ => check(context, about, &flows.keys4[i]),
-    }
 }
 
 /// A packet, with all that is known of it.
@@ -259,7 +280,6 @@ impl From<Reason> for Refusal {
 /// Whether a packet goes to a guest of this worker that does not have its destination address.
 ///
 /// Policy is asked about addresses and packets are delivered by MAC: both must mean the same endpoint.
-#[inline(always)]
 fn is_elsewhere<F: Frame, S: Sink<F>>(
     context: &Context<'_, F, S>,
     destination: Destination,
@@ -267,22 +287,35 @@ fn is_elsewhere<F: Frame, S: Sink<F>>(
     headers: &Headers,
 ) -> bool {
     let Destination::Port(to) = destination else { return false };
-    let port = context.snapshot.port(to);
-    let PortKind::Guest(guest) = &port.kind else { return false };
-    let is_there = match headers.network {
-        Network::Ipv4 => guest.ipv4.contains(&headers.destination.address()),
-        Network::Ipv6 => is_at_v6(guest, frame.data()),
-        Network::Arp => true,
-    };
-    !is_there && port.worker == context.worker
+    match headers.network {
+        Network::Ipv4 => !has_address(context, to, headers.destination.address()),
+        Network::Ipv6 => !has_address_v6(context, to, frame.data()),
+        Network::Arp => false,
+    }
 }
 
-/// Whether the packet's destination address is the guest's.
+/// Whether this is an address of the guest of `port`; of another worker's that is not to be said here.
 #[inline(never)]
-fn is_at_v6(guest: &Guest, frame: &[u8]) -> bool {
+fn has_address<F, S>(context: &Context<'_, F, S>, port: PortId, address: Ipv4Addr) -> bool {
+    guest_here(context, port).is_none_or(|guest| guest.ipv4.contains(&address))
+}
+
+/// The same of the destination address of an IPv6 packet.
+#[inline(never)]
+fn has_address_v6<F, S>(context: &Context<'_, F, S>, port: PortId, frame: &[u8]) -> bool {
     const DESTINATION: usize = ethernet::LEN + 24;
     let address = frame.get(DESTINATION..).and_then(|rest| rest.first_chunk::<16>());
-    address.is_some_and(|address| guest.ipv6.contains(&(*address).into()))
+    let is_of = |guest: &Guest| address.is_some_and(|address| guest.ipv6.contains(&(*address).into()));
+    guest_here(context, port).is_none_or(is_of)
+}
+
+/// The guest of `port`, if it is this worker's.
+fn guest_here<'a, F, S>(context: &Context<'a, F, S>, port: PortId) -> Option<&'a Guest> {
+    let port = context.snapshot.port(port);
+    match &port.kind {
+        PortKind::Guest(guest) if port.worker == context.worker => Some(guest),
+        _ => None,
+    }
 }
 
 fn check<K: Family, F: Frame, S: Sink<F>>(

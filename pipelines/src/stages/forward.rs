@@ -36,7 +36,12 @@ pub fn from_vm<F: Frame>(batch: &mut Batch<F>, snapshot: &Snapshot, port: PortId
         };
         match found {
             Ok(Destination::Port(to)) if to == port => batch.drop(i, Reason::Hairpin),
-            Ok(to) => batch.destinations[i] = to,
+            Ok(to) => {
+                batch.destinations[i] = to;
+                if let Destination::Tunnel(tunnel) = to {
+                    batch.tunnels[i] = tunnel;
+                }
+            }
             Err(reason) => batch.drop(i, reason),
         }
     }

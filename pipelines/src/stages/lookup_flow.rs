@@ -27,6 +27,16 @@ pub struct Flows {
     pub hashes: [Hash; BURST],
     /// The session that it may be of.
     pub candidates: [Option<Slot>; BURST],
+    /// A bit for each packet that is [`identify::plain`].
+    plain: u32,
+}
+
+impl Flows {
+    /// The session that a packet may be of, if its key is IPv4's and it is whole: most are.
+    #[inline]
+    pub fn plain(&self, i: usize) -> Option<Slot> {
+        if self.plain >> i & 1 != 0 { self.candidates[i] } else { None }
+    }
 }
 
 impl Default for Flows {
@@ -38,6 +48,7 @@ impl Default for Flows {
             towards: [Toward::High; BURST],
             hashes: [Hash::default(); BURST],
             candidates: [None; BURST],
+            plain: 0,
         }
     }
 }
@@ -49,7 +60,7 @@ pub fn lookup_flow<F: Frame>(
     sessions: &Sessions,
     here: impl Fn(Destination) -> bool,
 ) {
-    let (mut v4, mut v6, mut tcp) = (0u32, 0u32, 0u32);
+    let (mut plain, mut v4, mut v6, mut tcp) = (0u32, 0u32, 0u32, 0u32);
     let mut segment = SegmentId::NONE;
     let mut vni = Vni::LOWEST;
     for i in batch.passing() {
@@ -66,7 +77,7 @@ pub fn lookup_flow<F: Frame>(
         if let Some((key, toward)) = identify::plain(headers, vni) {
             (flows.keys4[i], flows.towards[i], flows.parts[i]) = (key, toward, Part::Opens);
             flows.hashes[i] = hash(&sessions.v4, &key);
-            v4 |= 1 << i;
+            plain |= 1 << i;
             continue;
         }
         match identify::look_closely(frame.data(), headers, vni) {
@@ -83,8 +94,9 @@ pub fn lookup_flow<F: Frame>(
             Identity::None(part) => flows.parts[i] = part,
         }
     }
+    batch.flows.plain = plain;
     let Flows { hashes, candidates, .. } = &mut batch.flows;
-    find(&sessions.v4, v4, tcp, hashes, candidates);
+    find(&sessions.v4, v4 | plain, tcp, hashes, candidates);
     find(&sessions.v6, v6, tcp, hashes, candidates);
 }
 

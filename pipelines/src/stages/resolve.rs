@@ -124,7 +124,9 @@ fn send<F: Frame, S: Sink<F>>(
     if let Some(destination) = frame.data_mut().first_chunk_mut::<6>() {
         *destination = mac.0;
     }
-    context.to_fabric(uplink, tag, frame);
+    if let Some(frame) = context.gather(uplink, frame) {
+        context.queue_to_fabric(uplink, tag, frame);
+    }
 }
 
 #[cfg(test)]
