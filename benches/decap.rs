@@ -31,7 +31,7 @@ fn bench<M: Measurement>(criterion: &mut Criterion<M>, unit: &str) {
         batch.take().into_iter().for_each(|frame| belt.put_back(frame));
         batch.load(|frames| belt.fill(frames));
         if works {
-            decap(&mut batch, &snapshot, uplink);
+            decap(&mut batch, &snapshot, uplink, |_, _| {});
         }
     };
     group.bench_function("the belt alone", |bencher| bencher.iter(|| round(false)));

@@ -6,6 +6,7 @@ mod cycles;
 use criterion::measurement::Measurement;
 use criterion::{Criterion, Throughput};
 use weft_pipelines::stages::encap::encap;
+use weft_pipelines::stages::forward::Destination;
 use weft_pipelines::stages::parse::parse;
 use weft_pipelines::testing::Lab;
 use weft_pipelines::testing::frames::flows;
@@ -28,12 +29,12 @@ fn bench<M: Measurement>(criterion: &mut Criterion<M>, unit: &str) {
     let mut batch = Batch::default();
     batch.load(|frames| belt.fill(frames));
     parse(&mut batch);
-    batch.tunnels = [tunnel::HV_B; BURST];
+    batch.destinations = [Destination::Tunnel(tunnel::HV_B); BURST];
     let mut round = |works: bool| {
         batch.take().into_iter().for_each(|frame| belt.put_back(frame));
         batch.load(|frames| belt.fill(frames));
         if works {
-            encap(&mut batch, &snapshot, guest);
+            encap(&mut batch, &snapshot, guest, |_, _| {});
         }
     };
     group.bench_function("the belt alone", |bencher| bencher.iter(|| round(false)));

@@ -131,12 +131,9 @@ fn candidates<K: Key>(
     table: &Table<K>,
     keys: &[(K, Toward); BURST],
 ) -> ([Hash; BURST], [Option<Slot>; BURST]) {
-    let hashes = core::array::from_fn(|packet| {
-        let hash = table.hash(&keys[packet].0);
-        table.prefetch(hash);
-        hash
-    });
-    (hashes, core::array::from_fn(|packet| table.candidate(hashes[packet])))
+    let lookup = table.lookup();
+    let hashes = core::array::from_fn(|packet| lookup.hash(&keys[packet].0));
+    (hashes, core::array::from_fn(|packet| lookup.candidate(hashes[packet])))
 }
 
 /// The session with `key`: the candidate, unless that is another's or came with the burst.

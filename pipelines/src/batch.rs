@@ -7,7 +7,7 @@ use crate::qos::Tag;
 use crate::stages::check_policy::Outcome;
 use crate::stages::forward::Destination;
 use crate::stages::lookup_flow::Flows;
-use crate::stages::parse::Headers;
+use crate::stages::parse::{Headers, Link};
 use crate::verdict::{Reason, Verdict};
 
 /// Frames in a full burst.
@@ -25,9 +25,11 @@ pub struct Batch<F> {
     verdicts: [Verdict; BURST],
     /// Written by parse.
     pub headers: [Headers; BURST],
+    /// Written by parse.
+    pub links: [Link; BURST],
     /// Written by decap, or known by the port.
     pub segments: [SegmentId; BURST],
-    /// Written by decap: the tunnel it came through; and by forward: the one it leaves through.
+    /// Written by decap: the tunnel it came through.
     pub tunnels: [TunnelId; BURST],
     /// Written by decap: DSCP and ECN of the outer header.
     pub outer_tos: [u8; BURST],
@@ -48,6 +50,7 @@ impl<F> Default for Batch<F> {
             passing: 0,
             verdicts: [Verdict::Pass; BURST],
             headers: [Headers::default(); BURST],
+            links: [Link::default(); BURST],
             segments: [SegmentId::default(); BURST],
             tunnels: [TunnelId::default(); BURST],
             outer_tos: [0; BURST],
@@ -104,9 +107,9 @@ impl<F> Batch<F> {
         &mut self.frames[index]
     }
 
-    /// A frame, and its lane of headers to be written.
-    pub fn frame_and_headers(&mut self, index: usize) -> (&F, &mut Headers) {
-        (&self.frames[index], &mut self.headers[index])
+    /// A frame, and the lanes of its headers to be written.
+    pub fn frame_and_headers(&mut self, index: usize) -> (&F, &mut Headers, &mut Link) {
+        (&self.frames[index], &mut self.headers[index], &mut self.links[index])
     }
 
     /// A frame and its headers, and the lanes of flows to be written.
@@ -147,7 +150,7 @@ impl<F> Batch<F> {
         self.verdicts[index] = Verdict::Pass;
         self.segments[index] = segment;
         self.headers[index] = *headers;
-        self.tunnels[index] = tunnel;
+        self.destinations[index] = Destination::Tunnel(tunnel);
         self.tags[index] = tag;
     }
 

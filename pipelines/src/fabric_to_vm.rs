@@ -20,9 +20,10 @@ pub fn fabric_to_vm<F: Frame, S: Sink<F>>(
     batch: &mut Batch<F>,
 ) {
     account::received(context, port, batch);
-    decap::decap(batch, context.snapshot, uplink);
+    decap::decap(batch, context.snapshot, uplink, |(tunnel, segment), inner| {
+        account::decapsulated(context, tunnel, segment, inner);
+    });
     context.see("decap", batch);
-    account::decapsulated(context, batch);
     parse::parse(batch);
     context.see("parse", batch);
     carry_marks::carry_marks(batch, context.snapshot.qos.dscp);

@@ -6,6 +6,7 @@ use crate::frame::Frame;
 use crate::ids::PortId;
 use crate::sink::Sink;
 use crate::snapshot::Guest;
+use crate::stages::forward::Destination;
 use crate::stages::{account, encap, resolve};
 use crate::verdict::Verdict;
 
@@ -16,14 +17,21 @@ pub fn vm_to_fabric<F: Frame, S: Sink<F>>(
     guest: &Guest,
     batch: &mut Batch<F>,
 ) {
-    encap::encap(batch, context.snapshot, guest);
+    encap::encap(batch, context.snapshot, guest, |tunnel, inner| {
+        account::encapsulated(context, guest.tenant, tunnel, inner);
+    });
     context.see("encap", batch);
-    account::encapsulated(context, guest.tenant, batch);
     let mut way = None;
     for (i, frame) in batch.take().into_iter().enumerate() {
-        match batch.verdict(i) {
-            Verdict::Drop(reason) => account::dropped(context, port, Some(guest.tenant), reason, frame),
-            _ => resolve::resolve(context, &mut way, batch.tunnels[i], batch.tags[i], frame),
+        match (batch.verdict(i), batch.destinations[i]) {
+            (Verdict::Drop(reason), _) => account::dropped(context, port, Some(guest.tenant), reason, frame),
+            (_, Destination::Tunnel(tunnel)) => {
+                resolve::resolve(context, &mut way, tunnel, batch.tags[i], frame);
+            }
+            _ => {
+                debug_assert!(false, "it stays here");
+                context.sink.discard(frame);
+            }
         }
     }
 }

@@ -119,7 +119,10 @@ impl Glimpse {
             data: Beginning::of(batch.frame(index).data()),
             headers,
             segment: batch.segments[index],
-            tunnel: batch.tunnels[index],
+            tunnel: match batch.destinations[index] {
+                Destination::Tunnel(tunnel) if stage == "encap" => tunnel,
+                _ => batch.tunnels[index],
+            },
             destination: batch.destinations[index],
             part,
             question,

@@ -26,4 +26,4 @@ pub use sessions::{Family, Sessions};
 pub use settings::{Limits, Settings, Tracking};
 pub use side::Side;
 pub use state::{State, Timeouts};
-pub use table::{Refused, Slot, Table};
+pub use table::{Lookup, Refused, Slot, Table};

@@ -4,7 +4,7 @@ use crate::batch::Batch;
 use crate::context::Context;
 use crate::counters::{Counters, Traffic};
 use crate::frame::Frame;
-use crate::ids::{PortId, SegmentId, TenantId};
+use crate::ids::{PortId, SegmentId, TenantId, TunnelId};
 use crate::overlay::template;
 use crate::sink::Sink;
 use crate::snapshot::Snapshot;
@@ -20,59 +20,58 @@ pub fn received<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, port: Por
     context.counters.port(port).rx += Traffic { packets: batch.len() as u64, bytes };
 }
 
-/// Counts the passing packets, with their outer headers, that go into tunnels; they are `tenant`'s.
+/// Counts what goes into `tunnel`: `inner`, without outer headers, which is `tenant`'s.
 pub fn encapsulated<F: Frame, S: Sink<F>>(
     context: &mut Context<'_, F, S>,
     tenant: TenantId,
-    batch: &Batch<F>,
+    tunnel: TunnelId,
+    inner: Traffic,
 ) {
-    let mut all = Traffic::default();
-    runs(
-        batch,
-        |i| batch.tunnels[i],
-        |tunnel, traffic| {
-            context.counters.tunnel(tunnel).tx += traffic;
-            all += traffic;
-        },
-    );
-    all.bytes -= all.packets * template::LEN as u64;
-    context.counters.tenant(tenant).to_fabric += all;
+    context.counters.tunnel(tunnel).tx += with_outer(inner);
+    context.counters.tenant(tenant).to_fabric += inner;
 }
 
-/// Counts the passing packets, without their outer headers, that came through tunnels.
-pub fn decapsulated<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, batch: &Batch<F>) {
-    runs(
-        batch,
-        |i| (batch.tunnels[i], batch.segments[i]),
-        |(tunnel, segment), inner| {
-            let outer = Traffic { bytes: inner.bytes + inner.packets * template::LEN as u64, ..inner };
-            context.counters.tunnel(tunnel).rx += outer;
-            if let Some(tenant) = tenant_of(context, segment) {
-                context.counters.tenant(tenant).from_fabric += inner;
-            }
-        },
-    );
-}
-
-/// Sums up the passing packets that follow each other with the same key: mostly the burst is one run.
-#[inline]
-fn runs<F: Frame, K: Copy + PartialEq>(
-    batch: &Batch<F>,
-    key: impl Fn(usize) -> K,
-    mut count: impl FnMut(K, Traffic),
+/// Counts what came through `tunnel` for `segment`: `inner`, without outer headers.
+pub fn decapsulated<F: Frame, S: Sink<F>>(
+    context: &mut Context<'_, F, S>,
+    tunnel: TunnelId,
+    segment: SegmentId,
+    inner: Traffic,
 ) {
-    let mut passing = batch.passing();
-    let Some(first) = passing.next() else { return };
-    let mut run = (key(first), Traffic::of(batch.frame(first).size()));
-    for i in passing {
-        let key = key(i);
-        if key != run.0 {
-            count(run.0, run.1);
-            run = (key, Traffic::default());
-        }
-        run.1.add(batch.frame(i).size());
+    context.counters.tunnel(tunnel).rx += with_outer(inner);
+    if let Some(tenant) = tenant_of(context, segment) {
+        context.counters.tenant(tenant).from_fabric += inner;
     }
-    count(run.0, run.1);
+}
+
+fn with_outer(inner: Traffic) -> Traffic {
+    Traffic { bytes: inner.bytes + inner.packets * template::LEN as u64, ..inner }
+}
+
+/// The sum of packets that follow each other with the same key: mostly a burst is one run.
+#[derive(Debug, Default)]
+pub struct Run<K> {
+    key: K,
+    sum: Traffic,
+}
+
+impl<K: Copy + PartialEq> Run<K> {
+    /// Adds a packet. Gives `count` the run before, if it is over.
+    #[inline(always)]
+    pub fn add(&mut self, key: K, bytes: usize, count: &mut impl FnMut(K, Traffic)) {
+        if self.key != key {
+            let before = core::mem::replace(self, Self { key, sum: Traffic::default() });
+            before.end(count);
+        }
+        self.sum.add(bytes);
+    }
+
+    /// Gives `count` the last run.
+    pub fn end(self, mut count: impl FnMut(K, Traffic)) {
+        if self.sum.packets > 0 {
+            count(self.key, self.sum);
+        }
+    }
 }
 
 /// Counts a packet that was received from `port`, or was on its way out by it, and gives its buffer back.

@@ -1,17 +1,25 @@
 //! Takes the outer headers off what a known VTEP sent us, and refuses all else by name.
 
 use crate::batch::Batch;
+use crate::counters::Traffic;
 use crate::frame::Frame;
 use crate::ids::{SegmentId, TunnelId};
 use crate::snapshot::{Snapshot, Uplink};
+use crate::stages::account::Run;
 use crate::verdict::{Reason, Verdict};
 use crate::wire::ethernet::{self, EtherType};
 use crate::wire::ipv4::{self, protocol};
 use crate::wire::{Ethernet, Ipv4, Mac, Udp, Vni, Vxlan, checksum, udp, vxlan};
 
-/// Decapsulates every passing packet that `uplink` received; what is for the switch itself is settled as such.
-pub fn decap<F: Frame>(batch: &mut Batch<F>, snapshot: &Snapshot, uplink: &Uplink) {
-    let mut last = None;
+/// Decapsulates every passing packet that `uplink` received; what is for the switch itself is settled as such. Gives `count`
+/// what came through each tunnel for each segment, without outer headers.
+pub fn decap<F: Frame>(
+    batch: &mut Batch<F>,
+    snapshot: &Snapshot,
+    uplink: &Uplink,
+    mut count: impl FnMut((TunnelId, SegmentId), Traffic),
+) {
+    let (mut last, mut run) = (None, Run::default());
     for i in batch.passing() {
         let frame = batch.frame_mut(i);
         let found = match plain(frame.data(), snapshot, uplink, &mut last) {
@@ -28,11 +36,13 @@ pub fn decap<F: Frame>(batch: &mut Batch<F>, snapshot: &Snapshot, uplink: &Uplin
                 batch.segments[i] = vxlan.segment;
                 batch.tunnels[i] = vxlan.tunnel;
                 batch.outer_tos[i] = vxlan.tos;
+                run.add((vxlan.tunnel, vxlan.segment), vxlan.inner_len, &mut count);
             }
             Ok(Outer::ForSwitch) => batch.settle(i, Verdict::ForSwitch),
             Err(reason) => batch.drop(i, reason),
         }
     }
+    run.end(count);
 }
 
 /// What the outer headers say.

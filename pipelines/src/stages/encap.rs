@@ -1,22 +1,33 @@
 //! Puts the outer headers in front of a frame.
 
 use crate::batch::Batch;
+use crate::counters::Traffic;
 use crate::frame::Frame;
+use crate::ids::TunnelId;
 use crate::overlay::template;
 use crate::qos::Dscp;
 use crate::snapshot::{Guest, Snapshot};
+use crate::stages::account::Run;
+use crate::stages::forward::Destination;
 use crate::stages::parse::{Headers, Network};
 use crate::verdict::Reason;
 use crate::wire::tos::ECN;
 
 /// Encapsulates every passing frame, which `guest` has sent, for its tunnel; only the outer destination MAC stays to be
-/// filled in.
+/// filled in. Gives `count` what goes into each tunnel, without outer headers.
 ///
 /// The outer ECN is the inner's (RFC 6040, section 4.1); the outer DSCP is the inner's or, of the sender's classes, the
 /// traffic class's (RFC 2983). ARP has neither, and both are 0.
-pub fn encap<F: Frame>(batch: &mut Batch<F>, snapshot: &Snapshot, guest: &Guest) {
+pub fn encap<F: Frame>(
+    batch: &mut Batch<F>,
+    snapshot: &Snapshot,
+    guest: &Guest,
+    mut count: impl FnMut(TunnelId, Traffic),
+) {
     let (vni, classes) = (snapshot.segment(guest.segment).vni, &*guest.classes);
+    let mut run = Run::default();
     for i in batch.passing() {
+        let Destination::Tunnel(id) = batch.destinations[i] else { continue };
         let headers = &batch.headers[i];
         let (Headers { network, tos, .. }, hash) = (*headers, headers.hash());
         let tos = match snapshot.qos.dscp {
@@ -24,17 +35,23 @@ pub fn encap<F: Frame>(batch: &mut Batch<F>, snapshot: &Snapshot, guest: &Guest)
             Dscp::Uniform => tos,
             Dscp::Pipe => classes.outer[classes.of(tos).index()] << 2 | tos & ECN,
         };
-        let tunnel = snapshot.tunnel(batch.tunnels[i]);
+        let tunnel = snapshot.tunnel(id);
         let frame = batch.frame_mut(i);
         let inner = frame.size();
         if inner > usize::from(tunnel.max_inner) {
             batch.drop(i, Reason::ExceedsUnderlayMtu);
-        } else if !frame.prepend(template::LEN) {
+            continue;
+        }
+        if !frame.prepend(template::LEN) {
             batch.drop(i, Reason::NoHeadroom);
-        } else if let Some(headers) = frame.data_mut().first_chunk_mut() {
+            continue;
+        }
+        if let Some(headers) = frame.data_mut().first_chunk_mut() {
             tunnel.template.write(headers, vni, inner as u16, tos, hash);
         }
+        run.add(id, inner, &mut count);
     }
+    run.end(count);
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! Finds where a packet goes: the destination MAC in its segment.
 
-use crate::batch::Batch;
+use crate::batch::{BURST, Batch};
 use crate::frame::Frame;
 use crate::ids::{PortId, SegmentId, TunnelId};
 use crate::snapshot::{Place, Snapshot};
 use crate::verdict::Reason;
-use crate::wire::{Ethernet, Mac};
+use crate::stages::parse::Link;
+use crate::wire::Mac;
 
 /// Where a packet goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,29 +22,25 @@ pub enum Destination {
 
 /// Finds the destination of every passing packet that `port`, a guest's in `segment`, sent.
 pub fn from_vm<F: Frame>(batch: &mut Batch<F>, snapshot: &Snapshot, port: PortId, segment: SegmentId) {
+    batch.segments = [segment; BURST];
     // Packets that follow each other mostly have one destination: it is looked up when it changes.
-    let mut last = None;
+    let mut last = (u64::MAX, Destination::Everyone);
     for i in batch.passing() {
-        batch.segments[i] = segment;
-        let frame = batch.frame(i).data();
-        let Some(mac) = Ethernet::split(frame).map(|(header, _)| header.destination_bits()) else {
-            batch.drop(i, Reason::Truncated);
-            continue;
-        };
-        let found = match last {
-            Some((of, found)) if of == mac => found,
-            _ => last.insert((mac, destination(snapshot, segment, Mac::from_bits(mac)))).1,
-        };
-        match found {
-            Ok(Destination::Port(to)) if to == port => batch.drop(i, Reason::Hairpin),
-            Ok(to) => {
-                batch.destinations[i] = to;
-                if let Destination::Tunnel(tunnel) = to {
-                    batch.tunnels[i] = tunnel;
+        let mac = batch.links[i].destination;
+        if mac != last.0 {
+            match destination(snapshot, segment, Mac::from_bits(mac)) {
+                Ok(Destination::Port(to)) if to == port => {
+                    batch.drop(i, Reason::Hairpin);
+                    continue;
+                }
+                Ok(to) => last = (mac, to),
+                Err(reason) => {
+                    batch.drop(i, reason);
+                    continue;
                 }
             }
-            Err(reason) => batch.drop(i, reason),
         }
+        batch.destinations[i] = last.1;
     }
 }
 
@@ -52,42 +49,39 @@ pub fn from_vm<F: Frame>(batch: &mut Batch<F>, snapshot: &Snapshot, port: PortId
 /// What comes from the fabric never goes back into it (split horizon), so that hosts can't make loops.
 pub fn from_fabric<F: Frame>(batch: &mut Batch<F>, snapshot: &Snapshot) {
     // As above; here the sender matters too.
-    let mut last = None;
+    let nobody = Link { destination: u64::MAX, source: u64::MAX };
+    let mut last = ((nobody, SegmentId::NONE, TunnelId::default()), Destination::Everyone);
     for i in batch.passing() {
-        let (segment, tunnel) = (batch.segments[i], batch.tunnels[i]);
-        let Some((header, _)) = Ethernet::split(batch.frame(i).data()) else {
-            batch.drop(i, Reason::Truncated);
-            continue;
-        };
-        let ends = (header.destination_bits(), header.source_bits(), segment, tunnel);
-        let found = match last {
-            Some((of, found)) if of == ends => found,
-            _ => last.insert((ends, place(snapshot, &header, segment, tunnel))).1,
-        };
-        match found {
-            Ok(to) => batch.destinations[i] = to,
-            Err(reason) => batch.drop(i, reason),
+        let ends = (batch.links[i], batch.segments[i], batch.tunnels[i]);
+        if ends != last.0 {
+            match place(snapshot, ends) {
+                Ok(to) => last = (ends, to),
+                Err(reason) => {
+                    batch.drop(i, reason);
+                    continue;
+                }
+            }
         }
+        batch.destinations[i] = last.1;
     }
 }
 
 /// Where a packet goes that came through `tunnel`, if its sender is there.
 fn place(
     snapshot: &Snapshot,
-    header: &Ethernet<'_>,
-    segment: SegmentId,
-    tunnel: TunnelId,
+    (link, segment, tunnel): (Link, SegmentId, TunnelId),
 ) -> Result<Destination, Reason> {
-    let source = snapshot.endpoints.find(segment, header.source());
+    let source = snapshot.endpoints.find(segment, Mac::from_bits(link.source));
     if source.is_some_and(|place| place != Place::There(tunnel)) {
         return Err(Reason::SpoofedFabric);
     }
-    match destination(snapshot, segment, header.destination()) {
+    match destination(snapshot, segment, Mac::from_bits(link.destination)) {
         Ok(Destination::Tunnel(_)) | Err(Reason::NoUplink) => Err(Reason::NotHere),
         found => found,
     }
 }
 
+#[inline(never)]
 fn destination(snapshot: &Snapshot, segment: SegmentId, mac: Mac) -> Result<Destination, Reason> {
     if mac.is_multicast() {
         return if is_link_local(mac) { Err(Reason::LinkLocalMulticast) } else { Ok(Destination::Everyone) };

@@ -3,7 +3,7 @@
 //! What it finds are candidates: `check_policy` looks whether they are the right ones, when their lines have come.
 
 use crate::batch::{BURST, Batch, Passing};
-use crate::flow::{Hash, Key, Key4, Key6, Sessions, Slot, Table, Toward};
+use crate::flow::{Hash, Key, Key4, Key6, Lookup, Sessions, Slot, Table, Toward};
 use crate::frame::Frame;
 use crate::ids::SegmentId;
 use crate::snapshot::Snapshot;
@@ -60,6 +60,7 @@ pub fn lookup_flow<F: Frame>(
     sessions: &Sessions,
     here: impl Fn(Destination) -> bool,
 ) {
+    let (lookup4, lookup6) = (sessions.v4.lookup(), sessions.v6.lookup());
     let (mut plain, mut v4, mut v6, mut tcp) = (0u32, 0u32, 0u32, 0u32);
     let mut segment = SegmentId::NONE;
     let mut vni = Vni::LOWEST;
@@ -76,19 +77,19 @@ pub fn lookup_flow<F: Frame>(
         tcp |= u32::from(headers.protocol == protocol::TCP) << i;
         if let Some((key, toward)) = identify::plain(headers, vni) {
             (flows.keys4[i], flows.towards[i], flows.parts[i]) = (key, toward, Part::Opens);
-            flows.hashes[i] = hash(&sessions.v4, &key);
+            flows.hashes[i] = lookup4.hash(&key);
             plain |= 1 << i;
             continue;
         }
         match identify::look_closely(frame.data(), headers, vni) {
             Identity::V4(key, toward, part) => {
                 (flows.keys4[i], flows.towards[i], flows.parts[i]) = (key, toward, part);
-                flows.hashes[i] = hash(&sessions.v4, &key);
+                flows.hashes[i] = lookup4.hash(&key);
                 v4 |= 1 << i;
             }
             Identity::V6(key, toward, part) => {
                 (flows.keys6[i], flows.towards[i], flows.parts[i]) = (key, toward, part);
-                flows.hashes[i] = hash(&sessions.v6, &key);
+                flows.hashes[i] = lookup6.hash(&key);
                 v6 |= 1 << i;
             }
             Identity::None(part) => flows.parts[i] = part,
@@ -96,29 +97,24 @@ pub fn lookup_flow<F: Frame>(
     }
     batch.flows.plain = plain;
     let Flows { hashes, candidates, .. } = &mut batch.flows;
-    find(&sessions.v4, v4 | plain, tcp, hashes, candidates);
-    find(&sessions.v6, v6, tcp, hashes, candidates);
-}
-
-/// The hash of a key, whose bucket it asks for.
-#[inline(always)]
-fn hash<K: Key>(table: &Table<K>, key: &K) -> Hash {
-    let hash = table.hash(key);
-    table.prefetch(hash);
-    hash
+    find(&sessions.v4, lookup4, v4 | plain, tcp, hashes, candidates);
+    if v6 != 0 {
+        find(&sessions.v6, lookup6, v6, tcp, hashes, candidates);
+    }
 }
 
 /// Finds the sessions that these packets may be of; those of TCP write notes of theirs.
 #[inline(always)]
 fn find<K: Key>(
     table: &Table<K>,
+    lookup: Lookup<'_, K>,
     packets: u32,
     tcp: u32,
     hashes: &[Hash; BURST],
     candidates: &mut [Option<Slot>; BURST],
 ) {
     for i in Passing::of(packets) {
-        candidates[i] = table.candidate(hashes[i]);
+        candidates[i] = lookup.candidate(hashes[i]);
         if tcp & 1 << i != 0
             && let Some(slot) = candidates[i]
         {

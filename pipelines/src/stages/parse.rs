@@ -30,6 +30,23 @@ pub struct Headers {
     pub destination: End4,
 }
 
+/// Whom a frame is from and to, by MAC: as integers, see [`Mac::to_bits`](crate::wire::Mac::to_bits).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Link {
+    /// Where it goes.
+    pub destination: u64,
+    /// Who sent it.
+    pub source: u64,
+}
+
+impl Link {
+    /// Those of this header.
+    #[inline]
+    pub fn of(header: Ethernet<'_>) -> Self {
+        Self { destination: header.destination_bits(), source: header.source_bits() }
+    }
+}
+
 impl Headers {
     /// A hash of the conversation, the same in both directions: only what goes into a tunnel needs it.
     #[inline]
@@ -69,23 +86,22 @@ pub enum Fragment {
 /// those that have one, see [`untag`](untag::untag).
 pub fn parse<F: Frame>(batch: &mut Batch<F>) {
     for i in batch.passing() {
-        let (frame, lane) = batch.frame_and_headers(i);
-        if frame.is_linear() && read_plain(frame.data(), lane) {
-            continue;
+        let (frame, headers, link) = batch.frame_and_headers(i);
+        if !(frame.is_linear() && read_plain(frame.data(), headers, link)) {
+            look_closely(batch, i);
         }
-        look_closely(batch, i);
     }
 }
 
 /// Reads the headers of a frame that is not what most are, without its tag if it has one.
 #[inline(never)]
 fn look_closely<F: Frame>(batch: &mut Batch<F>, i: usize) {
-    let (frame, lane) = batch.frame_and_headers(i);
-    let found = if frame.is_linear() { read_any(frame.data(), lane) } else { Err(Reason::NotLinear) };
+    let (frame, headers, link) = batch.frame_and_headers(i);
+    let found = if frame.is_linear() { read_any(frame.data(), headers, link) } else { Err(Reason::NotLinear) };
     let found = match found {
         Err(Reason::EthertypeUnsupported) => untag::untag(batch.frame_mut(i)).and_then(|()| {
-            let (frame, lane) = batch.frame_and_headers(i);
-            read(frame.data(), lane)
+            let (frame, headers, link) = batch.frame_and_headers(i);
+            read(frame.data(), headers, link)
         }),
         found => found,
     };
@@ -96,23 +112,23 @@ fn look_closely<F: Frame>(batch: &mut Batch<F>, i: usize) {
 
 /// The headers of one frame.
 pub fn headers(frame: &[u8]) -> Result<Headers, Reason> {
-    let mut headers = Headers::default();
-    read(frame, &mut headers).map(|()| headers)
+    let (mut headers, mut link) = (Headers::default(), Link::default());
+    read(frame, &mut headers, &mut link).map(|()| headers)
 }
 
-/// Reads the headers of `frame` straight into their lane: by way of a result they would be stored in parts and
+/// Reads the headers of `frame` straight into their lanes: by way of a result they would be stored in parts and
 /// loaded whole, and the load would wait for the stores.
-#[inline]
-fn read(frame: &[u8], lane: &mut Headers) -> Result<(), Reason> {
-    if read_plain(frame, lane) { Ok(()) } else { read_any(frame, lane) }
+fn read(frame: &[u8], headers: &mut Headers, link: &mut Link) -> Result<(), Reason> {
+    if read_plain(frame, headers, link) { Ok(()) } else { read_any(frame, headers, link) }
 }
 
 /// Reads what most packets are: TCP or UDP, whole, over IPv4 without options. Returns whether it is one and holds
 /// together; [`read_any`] reads the others, and would read these no other way.
 #[inline(always)]
-fn read_plain(frame: &[u8], lane: &mut Headers) -> bool {
+fn read_plain(frame: &[u8], lane: &mut Headers, link: &mut Link) -> bool {
     const TRANSPORT: usize = ethernet::LEN + ipv4::LEN;
     let Some(bytes) = frame.first_chunk::<{ TRANSPORT + udp::LEN }>() else { return false };
+    let Some((ethernet, _)) = Ethernet::split(bytes) else { return false };
     let half = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
     let word = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
     // Ethertype, version and header length, TOS.
@@ -146,11 +162,13 @@ fn read_plain(frame: &[u8], lane: &mut Headers) -> bool {
         source,
         destination,
     };
+    *link = Link::of(ethernet);
     true
 }
 
-fn read_any(frame: &[u8], lane: &mut Headers) -> Result<(), Reason> {
+fn read_any(frame: &[u8], lane: &mut Headers, link: &mut Link) -> Result<(), Reason> {
     let (ethernet, packet) = Ethernet::split(frame).ok_or(Reason::Truncated)?;
+    *link = Link::of(ethernet);
     match ethernet.ethertype() {
         EtherType::IPV4 => read_ipv4(packet, lane),
         EtherType::IPV6 => read_ipv6(packet, lane),

@@ -113,7 +113,7 @@ pub fn ask<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, question: Ask)
     context.originate(hop.uplink, frame);
 }
 
-#[inline]
+#[inline(always)]
 fn send<F: Frame, S: Sink<F>>(
     context: &mut Context<'_, F, S>,
     uplink: PortId,

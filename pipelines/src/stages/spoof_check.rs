@@ -17,14 +17,14 @@ pub fn spoof_check<F: Frame>(batch: &mut Batch<F>, guest: &Guest) {
     // Most packets are IPv4, from the guest's first address.
     let (mac, address) = (guest.mac.to_bits(), guest.ipv4.first().copied());
     for i in batch.passing() {
-        let (frame, headers) = (batch.frame(i).data(), &batch.headers[i]);
+        let (headers, link) = (&batch.headers[i], &batch.links[i]);
         if headers.network == Network::Ipv4
             && address == Some(headers.source.address())
-            && Ethernet::split(frame).is_some_and(|(ethernet, _)| ethernet.source_bits() == mac)
+            && link.source == mac
         {
             continue;
         }
-        if let Err(reason) = check(frame, headers, guest) {
+        if let Err(reason) = check(batch.frame(i).data(), headers, guest) {
             batch.drop(i, reason);
         }
     }

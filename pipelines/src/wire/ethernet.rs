@@ -47,18 +47,22 @@ impl<'a> Ethernet<'a> {
         Mac([a, b, c, d, e, f])
     }
 
-    /// The destination as an integer, see [`Mac::to_bits`]: read in one piece.
+    /// The destination as an integer, see [`Mac::to_bits`].
     #[inline]
-    pub const fn destination_bits(self) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = *self.0;
-        u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 16
+    pub fn destination_bits(self) -> u64 {
+        self.eight(0) >> 16
     }
 
-    /// The source as an integer, see [`Mac::to_bits`]: read in one piece.
+    /// The source as an integer, see [`Mac::to_bits`].
     #[inline]
-    pub const fn source_bits(self) -> u64 {
-        let [_, _, _, _, a, b, c, d, e, f, g, h, ..] = *self.0;
-        u64::from_be_bytes([a, b, c, d, e, f, g, h]) & 0xffff_ffff_ffff
+    pub fn source_bits(self) -> u64 {
+        self.eight(4) & 0xffff_ffff_ffff
+    }
+
+    /// Eight bytes in one piece; there are so many from the first on, and from the fifth.
+    #[inline(always)]
+    fn eight(self, at: usize) -> u64 {
+        self.0[at..].first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
     }
 
     /// What follows.

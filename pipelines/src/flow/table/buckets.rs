@@ -41,22 +41,16 @@ impl Buckets {
         Self { words, start, mask: (count - 1) as u32 }
     }
 
+    /// The buckets as a burst reads them.
+    #[inline]
+    pub fn lines(&self) -> Lines<'_> {
+        Lines { lines: self.words[self.start..].as_chunks().0, mask: self.mask }
+    }
+
     /// Asks for the line of the first bucket.
     #[inline]
     pub fn prefetch(&self, hash: Hash) {
-        weft_intrinsics::prefetch(self.line(self.first(hash)));
-    }
-
-    /// The first entry with the tag of `hash`, where it is most likely.
-    #[inline]
-    pub fn candidate(&self, hash: Hash) -> Option<u32> {
-        let (tag, first) = (hash.tag(), self.first(hash));
-        let line = self.line(first);
-        if let Some(lane) = lanes(line, tag).next() {
-            return Some(index(line, lane));
-        }
-        let line = self.line(self.other(first, tag));
-        lanes(line, tag).next().map(|lane| index(line, lane))
+        self.lines().prefetch(hash);
     }
 
     /// All entries with the tag of `hash`: at most 16.
@@ -101,11 +95,8 @@ impl Buckets {
         hash.low() & self.mask
     }
 
-    /// The other bucket of an entry with `tag`; the other's other is `bucket` again.
     fn other(&self, bucket: u32, tag: u16) -> u32 {
-        // Fibonacci hashing spreads the tag; the lowest bit makes that the two are not the same.
-        let spread = (u64::from(tag).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32 | 1;
-        bucket ^ (spread & self.mask)
+        other(bucket, tag, self.mask)
     }
 
     fn both(&self, hash: Hash) -> impl Iterator<Item = u32> + use<> {
@@ -201,6 +192,40 @@ struct Step {
     bucket: u32,
     from: Option<u8>,
     lane: u8,
+}
+
+/// The buckets, found once for many looks at them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lines<'a> {
+    lines: &'a [Line],
+    mask: u32,
+}
+
+impl Lines<'_> {
+    /// Asks for the line of the first bucket.
+    #[inline(always)]
+    pub fn prefetch(self, hash: Hash) {
+        weft_intrinsics::prefetch(&self.lines[(hash.low() & self.mask) as usize]);
+    }
+
+    /// The first entry with the tag of `hash`, where it is most likely.
+    #[inline(always)]
+    pub fn candidate(self, hash: Hash) -> Option<u32> {
+        let (tag, first) = (hash.tag(), hash.low() & self.mask);
+        let line = &self.lines[first as usize];
+        if let Some(lane) = lanes(line, tag).next() {
+            return Some(index(line, lane));
+        }
+        let line = &self.lines[other(first, tag, self.mask) as usize];
+        lanes(line, tag).next().map(|lane| index(line, lane))
+    }
+}
+
+/// The other bucket of an entry with `tag`; the other's other is `bucket` again.
+fn other(bucket: u32, tag: u16, mask: u32) -> u32 {
+    // Fibonacci hashing spreads the tag; the lowest bit makes that the two are not the same.
+    let spread = (u64::from(tag).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32 | 1;
+    bucket ^ (spread & mask)
 }
 
 fn tag(line: &Line, lane: usize) -> u16 {
@@ -402,7 +427,7 @@ mod tests {
                     prop_assert!(found.contains(index));
                     prop_assert_eq!(found, expected);
                     prop_assert!(buckets.neighbours(*hash).any(|other| other == *index));
-                    prop_assert!(buckets.candidate(*hash).is_some());
+                    prop_assert!(buckets.lines().candidate(*hash).is_some());
                 }
             }
             for (hash, index) in held {

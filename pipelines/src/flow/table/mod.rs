@@ -1,8 +1,8 @@
 //! The table of sessions: one worker's, of one family.
 //!
 //! A lookup touches two places: the bucket of the key's hash, a cache line with tags and indices, and the
-//! session. Over a burst: [`hash`](Table::hash) all and [`prefetch`](Table::prefetch) the buckets; take the
-//! [`candidate`](Table::candidate) of each, which asks for the session's lines; then see whether it
+//! session. Over a burst, by its [`Lookup`]: [`hash`](Lookup::hash) all, which asks for the buckets; take the
+//! [`candidate`](Lookup::candidate) of each, which asks for the session's lines; then see whether it
 //! [`is`](Table::is) the one, and [`find`](Table::find) the few that are not.
 //!
 //! Everything is bounded. A table has room for its capacity and a port for its limits; when there is no more, a
@@ -24,7 +24,7 @@ pub use memory::{MOST, Memory};
 pub use wheel::{HORIZON, SPAN};
 
 use books::Books;
-use buckets::Buckets;
+use buckets::{Buckets, Lines};
 use links::{Link, WHEEL};
 use wheel::Wheel;
 
@@ -70,6 +70,39 @@ impl Slot {
     #[inline(always)]
     pub fn is_due(self, last: Tick, now: Tick) -> bool {
         notes::is_due(self.0, last, now)
+    }
+}
+
+/// Where sessions of a table are, for a burst of packets that are looked up: see [the module](self).
+#[derive(Clone, Copy, Debug)]
+pub struct Lookup<'a, K> {
+    secret: &'a Secret,
+    lines: Lines<'a>,
+    sessions: &'a [Session<K>],
+}
+
+impl<K: Key> Lookup<'_, K> {
+    /// The hash of `key`, and asks for the bucket where it is most likely.
+    #[inline(always)]
+    pub fn hash(&self, key: &K) -> Hash {
+        let hash = self.secret.hash(key);
+        self.lines.prefetch(hash);
+        hash
+    }
+
+    /// The session that is most likely that of `hash`, whose lines it asks for, but those that only TCP's packets
+    /// touch. Of none it is certain that there is
+    /// no session with this hash; one that there is may be another's: see [`Table::is`].
+    #[inline(always)]
+    pub fn candidate(&self, hash: Hash) -> Option<Slot> {
+        let index = self.lines.candidate(hash)?;
+        let session = self.sessions.get(index as usize)?;
+        weft_intrinsics::prefetch(session);
+        // With the long key its counters are on the second line.
+        if size_of::<K>() > 16 {
+            weft_intrinsics::prefetch(&session.traffic[1]);
+        }
+        Some(Slot(index))
     }
 }
 
@@ -132,25 +165,10 @@ impl<K: Key> Table<K> {
         self.secret.hash(key)
     }
 
-    /// Asks for the bucket where `hash` is most likely.
+    /// The table as a burst looks it up.
     #[inline]
-    pub fn prefetch(&self, hash: Hash) {
-        self.buckets.prefetch(hash);
-    }
-
-    /// The session that is most likely that of `hash`, whose lines it asks for, but those that only TCP's packets
-    /// touch. Of none it is certain that there is
-    /// no session with this hash; one that there is may be another's: see [`is`](Self::is).
-    #[inline(always)]
-    pub fn candidate(&self, hash: Hash) -> Option<Slot> {
-        let index = self.buckets.candidate(hash)?;
-        let session = self.sessions.get(index as usize)?;
-        weft_intrinsics::prefetch(session);
-        // With the long key its counters are on the second line.
-        if size_of::<K>() > 16 {
-            weft_intrinsics::prefetch(&session.traffic[1]);
-        }
-        Some(Slot(index))
+    pub fn lookup(&self) -> Lookup<'_, K> {
+        Lookup { secret: &self.secret, lines: self.buckets.lines(), sessions: &self.sessions }
     }
 
     /// Whether the session at `slot` lives and has `key`.

@@ -117,10 +117,10 @@ fn a_candidate_of_another_key_is_told_from_it() {
     let slot = open(&mut table, key, 0, State::New, Tick(0)).0.unwrap();
     let other = Key4::numbered(1);
     // As if both had one hash.
-    assert_eq!(table.candidate(hash), Some(slot));
+    assert_eq!(table.lookup().candidate(hash), Some(slot));
     assert!(table.is(slot, &key) && !table.is(slot, &other));
     assert_eq!(table.find(hash, &other), None);
     table.close(slot);
     assert!(!table.is(slot, &key));
-    assert_eq!((table.candidate(hash), table.find(hash, &key)), (None, None));
+    assert_eq!((table.lookup().candidate(hash), table.find(hash, &key)), (None, None));
 }

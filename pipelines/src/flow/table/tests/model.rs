@@ -235,7 +235,7 @@ impl<K: Numbered + std::hash::Hash> Pair<K> {
             let session = self.table.session(slot);
             assert_eq!((session.key(), session.port(), session.last), (&key, PortId(port), self.now));
             assert_eq!((session.rule, session.epoch, session.flags), (7, 3, Flags::LOG));
-            assert!(self.table.candidate(hash).is_some());
+            assert!(self.table.lookup().candidate(hash).is_some());
         }
     }
 
