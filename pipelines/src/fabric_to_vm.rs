@@ -31,7 +31,13 @@ pub fn fabric_to_vm<F: Frame, S: Sink<F>>(
     forward::from_fabric(batch, context.snapshot);
     context.see("forward", batch);
     let (snapshot, worker) = (context.snapshot, context.worker);
-    let ours = |to| !matches!(to, Destination::Port(port) if snapshot.port(port).worker != worker);
+    let mut last = (Destination::Everyone, true);
+    let ours = |to| {
+        if to != last.0 {
+            last = (to, !matches!(to, Destination::Port(port) if snapshot.port(port).worker != worker));
+        }
+        last.1
+    };
     lookup_flow::lookup_flow(batch, snapshot, context.sessions, ours);
     context.see("lookup_flow", batch);
     check_policy::check_policy(context, batch, Opener::Other(port));

@@ -199,7 +199,8 @@ fn look_closely<F: Frame, S: Sink<F>>(
         return Became::Dropped;
     }
     let frame = frame.data();
-    let about = About { frame, headers, vni, tenant, policy, toward, part, hash, candidate, is_new, port, out };
+    let about =
+        About { frame, headers, vni, tenant, policy, toward, part, hash, candidate, is_new, port, out };
     let checked = match (part, headers.network) {
         (Part::Astray, _) => Err(Reason::IcmpUnrelated.into()),
         (Part::Later, _) if is_open => Ok(Outcome::Untracked),

@@ -9,7 +9,7 @@ use crate::stages::account::Run;
 use crate::verdict::{Reason, Verdict};
 use crate::wire::ethernet::{self, EtherType};
 use crate::wire::ipv4::{self, protocol};
-use crate::wire::{Ethernet, Ipv4, Mac, Udp, Vni, Vxlan, checksum, udp, vxlan};
+use crate::wire::{Ethernet, Ipv4, Mac, Udp, Vxlan, checksum, udp, vxlan};
 
 /// Decapsulates every passing packet that `uplink` received; what is for the switch itself is settled as such. Gives `count`
 /// what came through each tunnel for each segment, without outer headers.
@@ -19,30 +19,53 @@ pub fn decap<F: Frame>(
     uplink: &Uplink,
     mut count: impl FnMut((TunnelId, SegmentId), Traffic),
 ) {
-    let (mut last, mut run) = (None, Run::default());
+    let (ours, mut known, mut run) = (Ours::of(snapshot, uplink), Known::NOBODY, Run::default());
     for i in batch.passing() {
-        let frame = batch.frame_mut(i);
-        let found = match plain(frame.data(), snapshot, uplink, &mut last) {
-            Some(vxlan) if frame.is_linear() => Ok(Outer::Vxlan(vxlan)),
-            _ if frame.is_linear() => outer(frame.data(), snapshot, uplink),
-            _ => Err(Reason::NotLinear),
+        let frame = batch.frame(i);
+        let found = match frame.is_linear().then(|| plain(frame.data(), &ours)).flatten() {
+            // Mostly it is from where the packet before was.
+            Some((from, tos, inner_len)) if from == known.from => Some((tos, OUTER, inner_len)),
+            _ => look_closely(batch, i, snapshot, uplink, &mut known),
         };
-        match found {
-            Ok(Outer::Vxlan(vxlan)) => {
-                // Padding behind the inner frame goes too.
-                frame.truncate(vxlan.inner_start + vxlan.inner_len);
-                let trimmed = frame.trim_front(vxlan.inner_start);
-                debug_assert!(trimmed);
-                batch.segments[i] = vxlan.segment;
-                batch.tunnels[i] = vxlan.tunnel;
-                batch.outer_tos[i] = vxlan.tos;
-                run.add((vxlan.tunnel, vxlan.segment), vxlan.inner_len, &mut count);
-            }
-            Ok(Outer::ForSwitch) => batch.settle(i, Verdict::ForSwitch),
-            Err(reason) => batch.drop(i, reason),
-        }
+        let Some((tos, inner_start, inner_len)) = found else { continue };
+        let frame = batch.frame_mut(i);
+        // Padding behind the inner frame goes too.
+        frame.truncate(inner_start + inner_len);
+        let trimmed = frame.trim_front(inner_start);
+        debug_assert!(trimmed);
+        batch.segments[i] = known.segment;
+        batch.tunnels[i] = known.tunnel;
+        batch.outer_tos[i] = tos;
+        run.add((known.tunnel, known.segment), inner_len, &mut count);
     }
     run.end(count);
+}
+
+/// Bytes of outer headers without options.
+const OUTER: usize = ethernet::LEN + ipv4::LEN + udp::LEN + vxlan::LEN;
+
+/// Reads all that the outer headers may be. Settles what is no frame for a segment; of others tells the outer TOS, and where
+/// the inner frame starts and how long it is, and who sent it in `known`.
+#[inline(never)]
+fn look_closely<F: Frame>(
+    batch: &mut Batch<F>,
+    i: usize,
+    snapshot: &Snapshot,
+    uplink: &Uplink,
+    known: &mut Known,
+) -> Option<(u8, usize, usize)> {
+    let frame = batch.frame(i);
+    let found =
+        if frame.is_linear() { outer(frame.data(), snapshot, uplink) } else { Err(Reason::NotLinear) };
+    match found {
+        Ok(Outer::Vxlan(it)) => {
+            *known = it.known;
+            return Some((it.tos, it.inner_start, it.inner_len));
+        }
+        Ok(Outer::ForSwitch) => batch.settle(i, Verdict::ForSwitch),
+        Err(reason) => batch.drop(i, reason),
+    }
+    None
 }
 
 /// What the outer headers say.
@@ -56,73 +79,77 @@ enum Outer {
 
 #[derive(Debug, PartialEq, Eq)]
 struct Encapsulated {
-    tunnel: TunnelId,
-    segment: SegmentId,
+    known: Known,
     tos: u8,
     inner_start: usize,
     inner_len: usize,
 }
 
 /// Who sent a packet, and into which network; and what that is here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Known {
-    peer: u32,
-    vni: u32,
+    from: From,
     tunnel: TunnelId,
     segment: SegmentId,
 }
 
-/// Reads what VTEPs send, at a glance: VXLAN over UDP over IPv4 without options, to our VTEP's address. `None` if it is not
-/// just that; [`outer`] says then what it is, and says of these nothing else. `last` is where the packet before came from,
-/// which is looked up when it changes.
+impl Known {
+    /// Nobody: VNIs have 24 bits.
+    const NOBODY: Self =
+        Self { from: From { vtep: 0, vni: u32::MAX }, tunnel: TunnelId(0), segment: SegmentId::NONE };
+}
+
+/// The sending VTEP, and a VNI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct From {
+    vtep: u32,
+    vni: u32,
+}
+
+/// What the outer headers of most packets have to say for us to be meant.
+struct Ours {
+    mac: u64,
+    /// More than any address if we are no VTEP.
+    vtep: u64,
+    port: u16,
+}
+
+impl Ours {
+    fn of(snapshot: &Snapshot, uplink: &Uplink) -> Self {
+        let vtep = snapshot.vtep.map_or(u64::MAX, |vtep| vtep.to_bits().into());
+        Self { mac: uplink.mac.to_bits(), vtep, port: snapshot.vxlan_port }
+    }
+}
+
+/// Reads what VTEPs send, at a glance: VXLAN over UDP over IPv4 without options, to our VTEP's address. Who sent it, the outer
+/// TOS, and how long the inner frame is. `None` if it is not just that; [`outer`] says then what it is, and says of these
+/// nothing else.
 #[inline(always)]
-fn plain(
-    frame: &[u8],
-    snapshot: &Snapshot,
-    uplink: &Uplink,
-    last: &mut Option<Known>,
-) -> Option<Encapsulated> {
+fn plain(frame: &[u8], ours: &Ours) -> Option<(From, u8, usize)> {
     const UDP: usize = ethernet::LEN + ipv4::LEN;
     const VXLAN: usize = UDP + udp::LEN;
-    const OUTER: usize = VXLAN + vxlan::LEN;
     let bytes = frame.first_chunk::<OUTER>()?;
     let half = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
     let word = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-    let (header, _) = Ethernet::split(frame)?;
+    let (header, _) = Ethernet::split(bytes)?;
     let (total, length) = (usize::from(half(ethernet::LEN + 2)), usize::from(half(UDP + 4)));
     // Ethertype, version and header length; not a fragment; UDP, to the port; the flags of VXLAN alone.
-    let is_plain = header.destination() == uplink.mac
+    let is_plain = header.destination_bits() == ours.mac
         && word(ethernet::LEN - 2) >> 8 == 0x08_0045
         && half(ethernet::LEN + 6) & 0x3fff == 0
         && bytes[ethernet::LEN + 9] == protocol::UDP
-        && half(UDP + 2) == snapshot.vxlan_port
+        && u64::from(word(ethernet::LEN + 16)) == ours.vtep
+        && half(UDP + 2) == ours.port
         && bytes[VXLAN] == vxlan::FLAGS;
     let fits = frame.len() >= ethernet::LEN + total
         && total >= ipv4::LEN + length
         && length >= udp::LEN + vxlan::LEN;
-    let is_ours = snapshot.vtep.is_some_and(|vtep| vtep.to_bits() == word(ethernet::LEN + 16));
-    let ip = bytes[ethernet::LEN..].first_chunk::<{ ipv4::LEN }>()?;
-    if !(is_plain && fits && is_ours && checksum::fold(checksum::sum(ip)) == 0) {
+    let ip = bytes[ethernet::LEN..].first_chunk()?;
+    if !(is_plain && fits && checksum::holds(ip)) {
         return None;
     }
-    let (peer, vni) = (word(ethernet::LEN + 12), word(VXLAN + 4) >> 8);
-    let known = match last {
-        Some(known) if known.peer == peer && known.vni == vni => known,
-        _ => last.insert(know(snapshot, peer, vni)?),
-    };
-    Some(Encapsulated {
-        tunnel: known.tunnel,
-        segment: known.segment,
-        tos: bytes[ethernet::LEN + 1],
-        inner_start: OUTER,
-        inner_len: length - udp::LEN - vxlan::LEN,
-    })
-}
-
-#[inline(never)]
-fn know(snapshot: &Snapshot, peer: u32, vni: u32) -> Option<Known> {
-    let tunnel = snapshot.peers.find(Snapshot::address_key(peer.into()))?;
-    let segment = snapshot.vnis.find(u64::from(Vni::new(vni)?.value()))?;
-    Some(Known { peer, vni, tunnel, segment })
+    let from = From { vtep: word(ethernet::LEN + 12), vni: word(VXLAN + 4) >> 8 };
+    Some((from, bytes[ethernet::LEN + 1], length - udp::LEN - vxlan::LEN))
 }
 
 fn outer(frame: &[u8], snapshot: &Snapshot, uplink: &Uplink) -> Result<Outer, Reason> {
@@ -175,7 +202,8 @@ fn outer_ipv4(packet: &[u8], snapshot: &Snapshot, uplink: &Uplink) -> Result<Out
     let vni = header.vni().ok_or(Reason::UnknownVni)?;
     let segment = snapshot.vnis.find(u64::from(vni.value())).ok_or(Reason::UnknownVni)?;
     let inner_start = ethernet::LEN + header_len + udp::LEN + vxlan::LEN;
-    Ok(Outer::Vxlan(Encapsulated { tunnel, segment, tos: ip.tos(), inner_start, inner_len: inner.len() }))
+    let known = Known { from: From { vtep: ip.source().to_bits(), vni: vni.value() }, tunnel, segment };
+    Ok(Outer::Vxlan(Encapsulated { known, tos: ip.tos(), inner_start, inner_len: inner.len() }))
 }
 
 #[cfg(test)]
@@ -326,10 +354,18 @@ mod tests {
     fn agree(frame: &[u8]) -> bool {
         let snapshot = Lab::default().snapshot(host::HV_A);
         let uplink = snapshot.uplink(port::UPLINK).unwrap();
-        let glance = plain(frame, &snapshot, uplink, &mut None);
+        let glance = plain(frame, &Ours::of(&snapshot, uplink));
         let is_plain = glance.is_some();
-        if let Some(glance) = glance {
-            assert_eq!(super::outer(frame, &snapshot, uplink), Ok(super::Outer::Vxlan(glance)));
+        if let Some((from, tos, inner_len)) = glance {
+            match super::outer(frame, &snapshot, uplink) {
+                Ok(super::Outer::Vxlan(it)) => {
+                    assert_eq!(
+                        (from, tos, OUTER, inner_len),
+                        (it.known.from, it.tos, it.inner_start, it.inner_len)
+                    );
+                }
+                other => assert!(matches!(other, Err(Reason::UnknownPeer | Reason::UnknownVni)), "{other:?}"),
+            }
         }
         is_plain
     }

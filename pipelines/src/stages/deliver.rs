@@ -7,7 +7,7 @@ use crate::qos::Tag;
 use crate::sink::{Handed, Sink};
 
 /// Sends `frame` to the guest of `port`, now or when it may.
-#[inline]
+#[inline(always)]
 pub fn deliver<F: Frame, S: Sink<F>>(context: &mut Context<'_, F, S>, port: PortId, tag: Tag, frame: F) {
     if let Some(frame) = context.gather(port, frame) {
         not_straight(context, port, tag, frame);

@@ -4,8 +4,8 @@ use crate::batch::{BURST, Batch};
 use crate::frame::Frame;
 use crate::ids::{PortId, SegmentId, TunnelId};
 use crate::snapshot::{Place, Snapshot};
-use crate::verdict::Reason;
 use crate::stages::parse::Link;
+use crate::verdict::Reason;
 use crate::wire::Mac;
 
 /// Where a packet goes.

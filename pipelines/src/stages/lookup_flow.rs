@@ -58,7 +58,7 @@ pub fn lookup_flow<F: Frame>(
     batch: &mut Batch<F>,
     snapshot: &Snapshot,
     sessions: &Sessions,
-    here: impl Fn(Destination) -> bool,
+    mut here: impl FnMut(Destination) -> bool,
 ) {
     let (lookup4, lookup6) = (sessions.v4.lookup(), sessions.v6.lookup());
     let (mut plain, mut v4, mut v6, mut tcp) = (0u32, 0u32, 0u32, 0u32);

@@ -97,7 +97,8 @@ pub fn parse<F: Frame>(batch: &mut Batch<F>) {
 #[inline(never)]
 fn look_closely<F: Frame>(batch: &mut Batch<F>, i: usize) {
     let (frame, headers, link) = batch.frame_and_headers(i);
-    let found = if frame.is_linear() { read_any(frame.data(), headers, link) } else { Err(Reason::NotLinear) };
+    let found =
+        if frame.is_linear() { read_any(frame.data(), headers, link) } else { Err(Reason::NotLinear) };
     let found = match found {
         Err(Reason::EthertypeUnsupported) => untag::untag(batch.frame_mut(i)).and_then(|()| {
             let (frame, headers, link) = batch.frame_and_headers(i);
@@ -281,11 +282,11 @@ mod tests {
 
     /// What is read at a glance has to be what is read in full.
     fn agree(frame: &[u8]) -> bool {
-        let mut glance = Headers::default();
-        let is_plain = read_plain(frame, &mut glance);
+        let mut glance = <(Headers, Link)>::default();
+        let is_plain = read_plain(frame, &mut glance.0, &mut glance.1);
         if is_plain {
-            let mut full = Headers::default();
-            assert_eq!(read_any(frame, &mut full), Ok(()));
+            let mut full = <(Headers, Link)>::default();
+            assert_eq!(read_any(frame, &mut full.0, &mut full.1), Ok(()));
             assert_eq!(glance, full);
         }
         is_plain

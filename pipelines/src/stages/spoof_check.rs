@@ -18,9 +18,7 @@ pub fn spoof_check<F: Frame>(batch: &mut Batch<F>, guest: &Guest) {
     let (mac, address) = (guest.mac.to_bits(), guest.ipv4.first().copied());
     for i in batch.passing() {
         let (headers, link) = (&batch.headers[i], &batch.links[i]);
-        if headers.network == Network::Ipv4
-            && address == Some(headers.source.address())
-            && link.source == mac
+        if headers.network == Network::Ipv4 && address == Some(headers.source.address()) && link.source == mac
         {
             continue;
         }

@@ -11,6 +11,19 @@ pub fn sum(bytes: &[u8]) -> u32 {
     total
 }
 
+/// Whether an IPv4 header without options holds its checksum.
+///
+/// The order of bytes does not matter to that (RFC 1071, section 2 (B)), and words of any size can be summed first (C).
+#[inline]
+pub fn holds(header: &[u8; 20]) -> bool {
+    let words = header.as_chunks::<4>().0.iter().map(|word| u64::from(u32::from_ne_bytes(*word)));
+    let sum: u64 = words.sum();
+    let sum = (sum & 0xffff_ffff) + (sum >> 32);
+    let sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    sum == 0xffff
+}
+
 /// The checksum field for a `sum`: folded to 16 bits, complemented.
 pub const fn fold(sum: u32) -> u16 {
     let sum = (sum & 0xffff) + (sum >> 16);
@@ -36,6 +49,12 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
+    fn a_header_of_one_bits_or_none() {
+        assert!(!holds(&[0; 20]));
+        assert!(holds(&[0xff; 20]) && fold(sum(&[0xff; 20])) == 0);
+    }
+
+    #[test]
     fn agrees_with_the_example_of_rfc_1071() {
         // Section 3: 0001 f203 f4f5 f6f7 sums to 2ddf0, folded ddf2.
         assert_eq!(fold(sum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7])), !0xddf2);
@@ -43,6 +62,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_header_holds_when_its_sum_is_all_ones(header: [u8; 20], mend: bool) {
+            let mut header = header;
+            if mend {
+                header[10..12].fill(0);
+                let field = fold(sum(&header));
+                header[10..12].copy_from_slice(&field.to_be_bytes());
+            }
+            prop_assert_eq!(holds(&header), fold(sum(&header)) == 0);
+        }
+
         #[test]
         fn an_update_is_as_good_as_a_new_sum(mut words in prop::collection::vec(any::<u16>(), 2..20), new: u16) {
             let bytes = |words: &[u16]| words.iter().flat_map(|w| w.to_be_bytes()).collect::<Vec<_>>();

@@ -89,7 +89,7 @@ impl<'a> Ipv4<'a> {
 
     /// Whether the checksum fits a header without options.
     pub fn checksum_holds(self) -> bool {
-        checksum::fold(checksum::sum(self.0)) == 0
+        checksum::holds(self.0)
     }
 }
 
