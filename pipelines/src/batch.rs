@@ -7,7 +7,7 @@ use crate::qos::Tag;
 use crate::stages::check_policy::Outcome;
 use crate::stages::forward::Destination;
 use crate::stages::lookup_flow::Flows;
-use crate::stages::parse::{Headers, Link};
+use crate::stages::parse::{Headers, Link, Plain};
 use crate::verdict::{Reason, Verdict};
 
 /// Frames in a full burst.
@@ -27,6 +27,8 @@ pub struct Batch<F> {
     pub headers: [Headers; BURST],
     /// Written by parse.
     pub links: [Link; BURST],
+    /// Written by parse: which packets are what most are.
+    pub plain: Plain,
     /// Written by decap, or known by the port.
     pub segments: [SegmentId; BURST],
     /// Written by decap: the tunnel it came through.
@@ -51,6 +53,7 @@ impl<F> Default for Batch<F> {
             verdicts: [Verdict::Pass; BURST],
             headers: [Headers::default(); BURST],
             links: [Link::default(); BURST],
+            plain: Plain::default(),
             segments: [SegmentId::default(); BURST],
             tunnels: [TunnelId::default(); BURST],
             outer_tos: [0; BURST],

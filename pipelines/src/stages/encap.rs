@@ -28,8 +28,8 @@ pub fn encap<F: Frame>(
     let mut run = Run::default();
     for i in batch.passing() {
         let Destination::Tunnel(id) = batch.destinations[i] else { continue };
-        let headers = &batch.headers[i];
-        let (Headers { network, tos, .. }, hash) = (*headers, headers.hash());
+        let (headers, hash) = (&batch.headers[i], batch.headers[i].hash(batch.frame(i).data()));
+        let Headers { network, tos, .. } = *headers;
         let tos = match snapshot.qos.dscp {
             _ if network == Network::Arp => 0,
             Dscp::Uniform => tos,

@@ -36,26 +36,24 @@ pub enum Identity {
     None(Part),
 }
 
-/// The key of what most packets are, which their headers tell alone: TCP or UDP over IPv4, whole. It opens its flow, or
-/// is of it.
+/// The key of a packet that is [`Plain`](super::parse::Plain) over IPv4, which its headers tell alone. It opens its flow, or is of
+/// it.
 #[inline(always)]
-pub fn plain(headers: &Headers, vni: Vni) -> Option<(Key4, Toward)> {
-    let is_plain = headers.network == Network::Ipv4
-        && headers.fragment == Fragment::Whole
-        && matches!(headers.protocol, protocol::TCP | protocol::UDP);
-    is_plain.then(|| Key4::of_ends(vni, headers.protocol, headers.source, headers.destination))
+pub fn plain(headers: &Headers, vni: Vni) -> (Key4, Toward) {
+    Key4::of_ends(vni, headers.protocol, headers.source, headers.destination)
+}
+
+/// The same over IPv6.
+#[inline]
+pub fn plain_v6(frame: &[u8], headers: &Headers, vni: Vni) -> Option<(Key6, Toward)> {
+    let bytes = frame.get(ethernet::LEN + 8..)?.first_chunk::<36>()?;
+    let address = |at: usize| Some(Ipv6Addr::from_bits(u128::from_be_bytes(*bytes[at..].first_chunk()?)));
+    let half = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
+    Some(Key6::new(vni, headers.protocol, (address(0)?, half(32)), (address(16)?, half(34))))
 }
 
 /// The flow that the packet in `frame`, whose headers are known, belongs to in segment `vni`.
 pub fn identify(frame: &[u8], headers: &Headers, vni: Vni) -> Identity {
-    match plain(headers, vni) {
-        Some((key, toward)) => Identity::V4(key, toward, Part::Opens),
-        None => look_closely(frame, headers, vni),
-    }
-}
-
-/// The same of what is not [`plain`].
-pub fn look_closely(frame: &[u8], headers: &Headers, vni: Vni) -> Identity {
     match (headers.network, headers.fragment) {
         (Network::Arp, _) => Identity::None(Part::None),
         (_, Fragment::Later) => Identity::None(Part::Later),
@@ -219,5 +217,49 @@ pub fn service<K: Key>(key: &K, toward: Toward) -> u16 {
             _ => return 0,
         };
         u16::from_be_bytes([kind, if is_query { code & !ASKED_BY_HIGH } else { code }])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stages::parse;
+    use crate::testing::entry::guest_frames;
+    use crate::testing::generators::{changed, changes};
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    /// What the short ways tell of a packet has to be what is found when it is looked at closely.
+    fn agree(frame: &[u8]) -> bool {
+        let Ok(headers) = parse::headers(frame) else { return false };
+        let vni = Vni::LOWEST;
+        let is_whole =
+            headers.fragment == Fragment::Whole && matches!(headers.protocol, protocol::TCP | protocol::UDP);
+        let found = match (headers.network, usize::from(headers.transport)) {
+            (Network::Ipv4, _) if is_whole => {
+                let (key, toward) = plain(&headers, vni);
+                Some(Identity::V4(key, toward, Part::Opens))
+            }
+            (Network::Ipv6, 54) if is_whole => {
+                plain_v6(frame, &headers, vni).map(|(key, toward)| Identity::V6(key, toward, Part::Opens))
+            }
+            _ => return false,
+        };
+        assert_eq!(found, Some(identify(frame, &headers, vni)));
+        true
+    }
+
+    #[test]
+    fn most_is_told_at_a_glance() {
+        let frames = guest_frames();
+        let of = |network: u8| move |frame: &&Vec<u8>| frame.get(12) == Some(&network) && agree(frame);
+        assert!(frames.iter().any(|frame| of(0x08)(&frame)) && frames.iter().any(|frame| of(0x86)(&frame)));
+    }
+
+    proptest! {
+        #[test]
+        fn a_glance_and_a_close_look_agree(frame in select(guest_frames()), changes in changes()) {
+            agree(&changed(frame, &changes));
+        }
     }
 }

@@ -27,7 +27,7 @@ pub struct Flows {
     pub hashes: [Hash; BURST],
     /// The session that it may be of.
     pub candidates: [Option<Slot>; BURST],
-    /// A bit for each packet that is [`identify::plain`].
+    /// A bit for each packet whose flow [`identify::plain`] tells.
     plain: u32,
 }
 
@@ -60,6 +60,7 @@ pub fn lookup_flow<F: Frame>(
     sessions: &Sessions,
     mut here: impl FnMut(Destination) -> bool,
 ) {
+    let of = batch.plain;
     let (lookup4, lookup6) = (sessions.v4.lookup(), sessions.v6.lookup());
     let (mut plain, mut v4, mut v6, mut tcp) = (0u32, 0u32, 0u32, 0u32);
     let mut segment = SegmentId::NONE;
@@ -75,13 +76,22 @@ pub fn lookup_flow<F: Frame>(
         }
         let (frame, headers, flows) = batch.frame_and_flows(i);
         tcp |= u32::from(headers.protocol == protocol::TCP) << i;
-        if let Some((key, toward)) = identify::plain(headers, vni) {
+        if of.v4 >> i & 1 != 0 {
+            let (key, toward) = identify::plain(headers, vni);
             (flows.keys4[i], flows.towards[i], flows.parts[i]) = (key, toward, Part::Opens);
             flows.hashes[i] = lookup4.hash(&key);
             plain |= 1 << i;
             continue;
         }
-        match identify::look_closely(frame.data(), headers, vni) {
+        if of.v6 >> i & 1 != 0
+            && let Some((key, toward)) = identify::plain_v6(frame.data(), headers, vni)
+        {
+            (flows.keys6[i], flows.towards[i], flows.parts[i]) = (key, toward, Part::Opens);
+            flows.hashes[i] = lookup6.hash(&key);
+            v6 |= 1 << i;
+            continue;
+        }
+        match identify::identify(frame.data(), headers, vni) {
             Identity::V4(key, toward, part) => {
                 (flows.keys4[i], flows.towards[i], flows.parts[i]) = (key, toward, part);
                 flows.hashes[i] = lookup4.hash(&key);

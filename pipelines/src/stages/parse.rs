@@ -1,5 +1,7 @@
 //! Finds the headers, and that they hold together.
 
+use core::net::Ipv4Addr;
+
 use crate::batch::Batch;
 use crate::frame::Frame;
 use crate::overlay::hash;
@@ -22,12 +24,20 @@ pub struct Headers {
     pub tos: u8,
     /// Where the transport header starts, in bytes from the start of the frame.
     pub transport: u16,
-    /// A hash of the two ends, the same in both directions; not of IPv4, whose ends are here, see [`hash`](Self::hash).
-    pub ends: u32,
     /// The sender's end, of IPv4.
     pub source: End4,
     /// The receiver's end, of IPv4.
     pub destination: End4,
+}
+
+/// Which packets of a burst are TCP or UDP, whole, behind a network header without options or extensions: a bit for each. The
+/// stages have a short way for these, and look closely at all others, some of which may be such too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Plain {
+    /// Over IPv4.
+    pub v4: u32,
+    /// Over IPv6.
+    pub v6: u32,
 }
 
 /// Whom a frame is from and to, by MAC: as integers, see [`Mac::to_bits`](crate::wire::Mac::to_bits).
@@ -48,14 +58,39 @@ impl Link {
 }
 
 impl Headers {
-    /// A hash of the conversation, the same in both directions: only what goes into a tunnel needs it.
+    /// A hash of the conversation that `frame`, whose headers these are, is of; the same in both directions. Only what goes
+    /// into a tunnel needs it.
     #[inline]
-    pub fn hash(&self) -> u32 {
+    pub fn hash(&self, frame: &[u8]) -> u32 {
         match self.network {
             Network::Ipv4 => hash::symmetric(self.source.word(), self.destination.word(), self.protocol),
-            Network::Ipv6 | Network::Arp => self.ends,
+            Network::Ipv6 => self.hash_v6(frame).unwrap_or_default(),
+            Network::Arp => hash_arp(frame).unwrap_or_default(),
         }
     }
+
+    #[inline(never)]
+    fn hash_v6(&self, frame: &[u8]) -> Option<u32> {
+        let has_ports =
+            self.fragment == Fragment::Whole && matches!(self.protocol, protocol::TCP | protocol::UDP);
+        let [a, b, c, d] = match frame.get(usize::from(self.transport)..)?.first_chunk() {
+            Some(ports) if has_ports => *ports,
+            _ => [0; 4],
+        };
+        let end = |at: usize, port: [u8; 2]| {
+            let bits = u128::from_be_bytes(*frame.get(at..)?.first_chunk()?);
+            Some(hash::mix((bits >> 64) as u64, bits as u64 ^ u64::from(u16::from_be_bytes(port))))
+        };
+        let ends = (end(ethernet::LEN + 8, [a, b])?, end(ethernet::LEN + 24, [c, d])?);
+        Some(hash::symmetric(ends.0, ends.1, self.protocol))
+    }
+}
+
+#[inline(never)]
+fn hash_arp(frame: &[u8]) -> Option<u32> {
+    let arp = Arp::parse(frame.get(ethernet::LEN..)?).ok()?;
+    let end = |address: Ipv4Addr| u64::from(address.to_bits());
+    Some(hash::symmetric(end(arp.sender_ip()), end(arp.target_ip()), 0))
 }
 
 /// What follows the Ethernet header.
@@ -85,12 +120,22 @@ pub enum Fragment {
 /// Parses every passing frame; drops what is malformed or of a kind that segments don't carry. Takes off the tags of
 /// those that have one, see [`untag`](untag::untag).
 pub fn parse<F: Frame>(batch: &mut Batch<F>) {
+    let mut plain = Plain::default();
     for i in batch.passing() {
         let (frame, headers, link) = batch.frame_and_headers(i);
-        if !(frame.is_linear() && read_plain(frame.data(), headers, link)) {
-            look_closely(batch, i);
+        if frame.is_linear() {
+            if read_plain(frame.data(), headers, link) {
+                plain.v4 |= 1 << i;
+                continue;
+            }
+            if read_plain_v6(frame.data(), headers, link) {
+                plain.v6 |= 1 << i;
+                continue;
+            }
         }
+        look_closely(batch, i);
     }
+    batch.plain = plain;
 }
 
 /// Reads the headers of a frame that is not what most are, without its tag if it has one.
@@ -120,7 +165,8 @@ pub fn headers(frame: &[u8]) -> Result<Headers, Reason> {
 /// Reads the headers of `frame` straight into their lanes: by way of a result they would be stored in parts and
 /// loaded whole, and the load would wait for the stores.
 fn read(frame: &[u8], headers: &mut Headers, link: &mut Link) -> Result<(), Reason> {
-    if read_plain(frame, headers, link) { Ok(()) } else { read_any(frame, headers, link) }
+    let is_plain = read_plain(frame, headers, link) || read_plain_v6(frame, headers, link);
+    if is_plain { Ok(()) } else { read_any(frame, headers, link) }
 }
 
 /// Reads what most packets are: TCP or UDP, whole, over IPv4 without options. Returns whether it is one and holds
@@ -159,9 +205,44 @@ fn read_plain(frame: &[u8], lane: &mut Headers, link: &mut Link) -> bool {
         fragment: Fragment::Whole,
         tos: kind as u8,
         transport: TRANSPORT as u16,
-        ends: 0,
         source,
         destination,
+    };
+    *link = Link::of(ethernet);
+    true
+}
+
+/// The same over IPv6 without extension headers.
+#[inline(always)]
+fn read_plain_v6(frame: &[u8], lane: &mut Headers, link: &mut Link) -> bool {
+    const TRANSPORT: usize = ethernet::LEN + ipv6::LEN;
+    let Some(bytes) = frame.first_chunk::<{ TRANSPORT + udp::LEN }>() else { return false };
+    let Some((ethernet, _)) = Ethernet::split(bytes) else { return false };
+    let half = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
+    // Ethertype, version, traffic class, the start of the flow label.
+    let kind = u32::from(half(ethernet::LEN - 2)) << 16 | u32::from(half(ethernet::LEN));
+    let payload = usize::from(half(ethernet::LEN + 4));
+    if kind >> 12 != 0x86dd6 || frame.len() < TRANSPORT + payload {
+        return false;
+    }
+    let protocol = bytes[ethernet::LEN + 6];
+    let holds = match protocol {
+        protocol::UDP => (udp::LEN..=payload).contains(&usize::from(half(TRANSPORT + 4))),
+        protocol::TCP => frame
+            .get(TRANSPORT + 12)
+            .is_some_and(|offset| (tcp::LEN..=payload).contains(&(usize::from(offset >> 4) * 4))),
+        _ => false,
+    };
+    if !holds {
+        return false;
+    }
+    *lane = Headers {
+        network: Network::Ipv6,
+        protocol,
+        fragment: Fragment::Whole,
+        tos: (kind >> 4) as u8,
+        transport: TRANSPORT as u16,
+        ..Headers::default()
     };
     *link = Link::of(ethernet);
     true
@@ -179,10 +260,8 @@ fn read_any(frame: &[u8], lane: &mut Headers, link: &mut Link) -> Result<(), Rea
 }
 
 fn read_arp(packet: &[u8], lane: &mut Headers) -> Result<(), Reason> {
-    let arp = Arp::parse(packet).map_err(|_| Reason::MalformedArp)?;
-    let ends = (u64::from(arp.sender_ip().to_bits()), u64::from(arp.target_ip().to_bits()));
-    let ends = hash::symmetric(ends.0, ends.1, 0);
-    *lane = Headers { network: Network::Arp, ends, ..Headers::default() };
+    Arp::parse(packet).map_err(|_| Reason::MalformedArp)?;
+    *lane = Headers { network: Network::Arp, ..Headers::default() };
     Ok(())
 }
 
@@ -202,7 +281,6 @@ fn read_ipv4(packet: &[u8], lane: &mut Headers) -> Result<(), Reason> {
         fragment,
         tos: ip.tos(),
         transport: (ethernet::LEN + ip.header_len()) as u16,
-        ends: 0,
         source,
         destination,
     };
@@ -217,12 +295,7 @@ fn read_ipv6(packet: &[u8], lane: &mut Headers) -> Result<(), Reason> {
         Some(ipv6::Fragment { offset: 0, .. }) => Fragment::First,
         Some(_) => Fragment::Later,
     };
-    let ports = transport(upper.protocol, fragment, upper.payload)?;
-    let end = |address: core::net::Ipv6Addr, port: u16| {
-        let bits = address.to_bits();
-        hash::mix((bits >> 64) as u64, bits as u64 ^ u64::from(port))
-    };
-    let ends = (end(ip.source(), ports.source), end(ip.destination(), ports.destination));
+    transport(upper.protocol, fragment, upper.payload)?;
     let extensions = payload.len() - upper.payload.len();
     *lane = Headers {
         network: Network::Ipv6,
@@ -230,7 +303,6 @@ fn read_ipv6(packet: &[u8], lane: &mut Headers) -> Result<(), Reason> {
         fragment,
         tos: ip.traffic_class(),
         transport: (ethernet::LEN + ipv6::LEN + extensions) as u16,
-        ends: hash::symmetric(ends.0, ends.1, upper.protocol),
         ..Headers::default()
     };
     Ok(())
@@ -283,7 +355,8 @@ mod tests {
     /// What is read at a glance has to be what is read in full.
     fn agree(frame: &[u8]) -> bool {
         let mut glance = <(Headers, Link)>::default();
-        let is_plain = read_plain(frame, &mut glance.0, &mut glance.1);
+        let is_plain = read_plain(frame, &mut glance.0, &mut glance.1)
+            || read_plain_v6(frame, &mut glance.0, &mut glance.1);
         if is_plain {
             let mut full = <(Headers, Link)>::default();
             assert_eq!(read_any(frame, &mut full.0, &mut full.1), Ok(()));

@@ -15,17 +15,28 @@ use crate::wire::{Arp, Ethernet, Icmpv6, Ipv4, Ipv6, Udp, ethernet, ipv6};
 /// Drops every passing packet that claims to be from another than `guest`.
 pub fn spoof_check<F: Frame>(batch: &mut Batch<F>, guest: &Guest) {
     // Most packets are IPv4, from the guest's first address.
-    let (mac, address) = (guest.mac.to_bits(), guest.ipv4.first().copied());
+    let (plain, mac, address) = (batch.plain, guest.mac.to_bits(), guest.ipv4.first().copied());
     for i in batch.passing() {
         let (headers, link) = (&batch.headers[i], &batch.links[i]);
-        if headers.network == Network::Ipv4 && address == Some(headers.source.address()) && link.source == mac
-        {
-            continue;
+        if link.source == mac {
+            if headers.network == Network::Ipv4 && address == Some(headers.source.address()) {
+                continue;
+            }
+            if plain.v6 >> i & 1 != 0 && is_from_v6(batch.frame(i).data(), guest) {
+                continue;
+            }
         }
         if let Err(reason) = check(batch.frame(i).data(), headers, guest) {
             batch.drop(i, reason);
         }
     }
+}
+
+/// Whether an IPv6 packet is from an address of `guest`'s.
+fn is_from_v6(frame: &[u8], guest: &Guest) -> bool {
+    const SOURCE: usize = ethernet::LEN + 8;
+    let source = frame.get(SOURCE..).and_then(|rest| rest.first_chunk::<16>());
+    source.is_some_and(|source| guest.ipv6.iter().any(|address| address.octets() == *source))
 }
 
 #[inline(never)]
