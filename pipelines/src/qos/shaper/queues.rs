@@ -157,6 +157,13 @@ impl Queues {
         Ok(())
     }
 
+    /// Whether CoDel need not be asked about the packet that leaves next of `class`, after so many nanoseconds. What waits
+    /// no longer than it may is most, and costs no look at what CoDel knows.
+    #[inline]
+    pub(super) const fn is_fine(&self, class: usize, waited: u64) -> bool {
+        waited < self.target.target as u64 && self.watched & 1 << class == 0
+    }
+
     /// The packet whose turn it is; `busy` are the queues that have any.
     #[inline]
     pub(super) fn next<T>(&mut self, slab: &Slab<T>, busy: u8) -> Option<Next> {
