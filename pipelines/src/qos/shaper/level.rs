@@ -240,13 +240,17 @@ impl Level {
     /// Whose turn it is among `siblings`, and whether it is served as assured.
     #[inline(always)]
     pub(super) fn pick(&mut self, siblings: &mut Siblings, now: Tick) -> Option<(usize, bool)> {
-        // Most often none goes first, and who is next has no bound and may go on.
-        if siblings.assured == NIL
-            && let Some(node) = self.nodes.get(siblings.turn as usize)
-            && !node.has_buckets()
+        let (assured, turn) = (siblings.assured as usize, siblings.turn as usize);
+        // Most often who is next may go on.
+        if let (Some(node), Some(bounds)) = (self.nodes.get(assured), self.bounds.get_mut(assured)) {
+            if node.assured > 0 && bounds.refill(node.state, now) && bounds.is_assured(node.state) {
+                return Some((assured, true));
+            }
+        } else if let Some(node) = self.nodes.get(turn)
             && node.deficit > 0
+            && !node.has_buckets()
         {
-            return Some((siblings.turn as usize, false));
+            return Some((turn, false));
         }
         self.search(siblings, now)
     }
@@ -305,24 +309,17 @@ impl Level {
         wants: bool,
     ) {
         let node = &mut self.nodes[i];
-        if node.has_buckets() {
-            return self.charge_bound(siblings, i, assured, cost, wants);
+        if !node.has_buckets() {
+            spend(siblings, node, i, cost);
+            if !wants {
+                self.leave(siblings, i);
+            }
+            return;
         }
-        node.deficit = node.deficit.saturating_sub(in_turn(cost));
-        if node.deficit <= 0 {
-            self.rotate(siblings, i);
-        }
-        if !wants {
-            self.leave(siblings, i);
-        }
-    }
-
-    /// As [`charge`](Self::charge), of one that has buckets.
-    fn charge_bound(&mut self, siblings: &mut Siblings, i: usize, assured: bool, cost: u32, wants: bool) {
-        let (node, bounds) = (&mut self.nodes[i], &mut self.bounds[i]);
-        let state = node.state;
-        bounds.take(state, assured, cost);
-        let (closes, ranks) = (!bounds.is_open(state), assured && !bounds.is_assured(state));
+        let bounds = &mut self.bounds[i];
+        bounds.take(node.state, assured, cost);
+        let closes = !bounds.is_open(node.state);
+        let ranks = assured && !bounds.is_assured(node.state);
         if assured {
             node.assured = node.assured.saturating_sub(in_turn(cost));
             if node.assured <= 0 {
@@ -423,6 +420,19 @@ impl Level {
         node.assured = topped(node.assured, FRAME as i32, next == i as u32);
         siblings.assured = next;
     }
+}
+
+/// Charges the turn of `i`, whose `node` this is, and the next one's turn it is if nothing is left of it.
+///
+/// Whether it is, no processor can guess: it chooses between values, not ways.
+#[inline(always)]
+fn spend(siblings: &mut Siblings, node: &mut Node, i: usize, cost: u32) {
+    let deficit = node.deficit.saturating_sub(in_turn(cost));
+    let next = node.next::<TURN>();
+    let is_spent = deficit <= 0;
+    let topped = topped(deficit, siblings.quantum(node.weight), next == i as u32);
+    node.deficit = core::hint::select_unpredictable(is_spent, topped, deficit);
+    siblings.turn = core::hint::select_unpredictable(is_spent, next, i as u32);
 }
 
 /// What a packet costs in turns.

@@ -401,7 +401,7 @@ impl<T> Shaper<T> {
     #[inline]
     fn look_ahead(&self) {
         // Few are there anyway.
-        if self.queues.len() < 64 {
+        if self.queues.len() < 1024 {
             return;
         }
         let Some([group, other]) = self.groups.coming(&self.top) else { return };

@@ -191,14 +191,17 @@ impl Queues {
         }
     }
 
-    /// Charges the packet that leaves next.
+    /// Charges the packet that leaves next. Whose turn it is then, no processor can guess: it chooses between values, not
+    /// ways.
     #[inline]
     pub(super) fn charge(&mut self, class: usize, cost: u32) {
         let queue = &mut self.queues[class % Class::MAX];
-        queue.deficit = queue.deficit.saturating_sub(cost.clamp(1, 1 << 24) as i32);
-        if queue.deficit <= 0 && class >= usize::from(self.strict) {
-            self.rotate(class);
-        }
+        let deficit = queue.deficit.saturating_sub(cost.clamp(1, 1 << 24) as i32);
+        let is_spent = deficit <= 0 && class >= usize::from(self.strict);
+        queue.deficit =
+            core::hint::select_unpredictable(is_spent, deficit.saturating_add(queue.quantum), deficit);
+        self.turn =
+            core::hint::select_unpredictable(is_spent, (class as u8 + 1) % Class::MAX as u8, self.turn);
     }
 
     /// The first packet of `class`, which stays.
@@ -227,16 +230,22 @@ impl Queues {
         }
         // As at a node: a queue with a packet far larger than a frame may be served out of turn, and pays later.
         for _ in 0..64 {
-            let class = usize::from(self.turn) % Class::MAX;
-            if busy & 1 << class == 0 {
-                self.turn = (class as u8 + 1) % Class::MAX as u8;
-            } else if self.queues[class].deficit > 0 {
+            let class = self.first_from_turn(busy);
+            self.turn = class as u8;
+            if self.queues[class].deficit > 0 {
                 return class;
-            } else {
-                self.rotate(class);
             }
+            self.rotate(class);
         }
         first
+    }
+
+    /// The first of `busy`, which are not none, from the one on whose turn it is.
+    #[inline]
+    fn first_from_turn(&self, busy: u8) -> usize {
+        let turn = u32::from(self.turn) % Class::MAX as u32;
+        let twice = (u32::from(busy) << Class::MAX | u32::from(busy)) >> turn;
+        (turn + twice.trailing_zeros()) as usize % Class::MAX
     }
 
     /// The next one's turn.

@@ -14,7 +14,7 @@ const WORDS: usize = SLOTS / 64;
 #[derive(Debug)]
 pub(super) struct Wheel {
     /// By slot: its first node.
-    heads: Box<[u32]>,
+    heads: Box<[u32; SLOTS]>,
     /// By slot: whether it has any.
     used: [u64; WORDS],
     /// By word of `used`: whether it has any.
@@ -28,11 +28,11 @@ pub(super) struct Wheel {
 impl Wheel {
     /// An empty one.
     pub(super) fn new() -> Self {
-        let heads = vec![NIL; SLOTS].into_boxed_slice();
-        Self { heads, used: [0; WORDS], words: [0; WORDS / 64], len: 0, base: 0 }
+        Self { heads: Box::new([NIL; SLOTS]), used: [0; WORDS], words: [0; WORDS / 64], len: 0, base: 0 }
     }
 
     /// Has node `i` come out at `at`, or as soon after as can be; instead of when it would have before.
+    #[inline]
     pub(super) fn insert(&mut self, nodes: &mut [Node], i: u32, at: Tick) {
         let granule = at.0.div_ceil(1 << SHIFT).clamp(self.base + 1, self.base + SLOTS as u64 - 1);
         let slot = granule as usize % SLOTS;
@@ -41,22 +41,27 @@ impl Wheel {
         }
         self.remove(nodes, i);
         nodes[i as usize].slot = slot as u16;
-        list::push::<WHEEL>(nodes, &mut self.heads[slot], i);
-        self.used[slot / 64] |= 1 << (slot % 64);
-        self.words[slot / 4096] |= 1 << (slot / 64 % 64);
+        let head = &mut self.heads[slot];
+        if *head == NIL {
+            self.used[slot / 64] |= 1 << (slot % 64);
+            self.words[slot / 4096] |= 1 << (slot / 64 % 64);
+        }
+        list::push::<WHEEL>(nodes, head, i);
         self.len += 1;
     }
 
     /// Takes node `i` out, if it is in.
+    #[inline]
     pub(super) fn remove(&mut self, nodes: &mut [Node], i: u32) {
         let slot = usize::from(nodes[i as usize].slot);
         if slot >= SLOTS {
             return;
         }
         nodes[i as usize].slot = Node::NOWHERE;
-        list::remove::<WHEEL>(nodes, &mut self.heads[slot], i);
+        let head = &mut self.heads[slot];
+        list::remove::<WHEEL>(nodes, head, i);
         self.len -= 1;
-        if self.heads[slot] == NIL {
+        if *head == NIL {
             self.used[slot / 64] &= !(1 << (slot % 64));
             if self.used[slot / 64] == 0 {
                 self.words[slot / 4096] &= !(1 << (slot / 64 % 64));
@@ -100,11 +105,17 @@ impl Wheel {
     }
 
     /// The first granule after `base` that has any.
+    #[inline]
     fn next(&self) -> Option<u64> {
         if self.len == 0 {
             return None;
         }
         let from = (self.base + 1) as usize % SLOTS;
+        // Most often it is in the same word.
+        let here = self.used[from / 64] >> (from % 64);
+        if here != 0 {
+            return Some(self.base + 1 + u64::from(here.trailing_zeros()));
+        }
         let slot = self.first(from).or_else(|| self.first(0))?;
         Some(self.base + 1 + ((slot + SLOTS - from) % SLOTS) as u64)
     }
