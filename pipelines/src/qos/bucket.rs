@@ -100,7 +100,8 @@ impl Bucket {
     #[inline]
     pub fn take(&mut self, units: u64) {
         if self.is_bound {
-            self.tokens = self.tokens.saturating_sub(units as i64 * BILLION);
+            // No debt is so large that this could overflow.
+            self.tokens = (self.tokens - units as i64 * BILLION).max(i64::MIN / 2);
         }
     }
 

@@ -248,9 +248,14 @@ impl Level {
             }
         } else if let Some(node) = self.nodes.get(turn)
             && node.deficit > 0
-            && !node.has_buckets()
         {
-            return Some((turn, false));
+            if !node.has_buckets() {
+                return Some((turn, false));
+            }
+            let bounds = &mut self.bounds[turn];
+            if bounds.refill(node.state, now) && !bounds.is_assured(node.state) {
+                return Some((turn, false));
+            }
         }
         self.search(siblings, now)
     }
@@ -321,12 +326,12 @@ impl Level {
         let closes = !bounds.is_open(node.state);
         let ranks = assured && !bounds.is_assured(node.state);
         if assured {
-            node.assured = node.assured.saturating_sub(in_turn(cost));
+            node.assured = less(node.assured, cost);
             if node.assured <= 0 {
                 self.rotate_assured(siblings, i);
             }
         } else {
-            node.deficit = node.deficit.saturating_sub(in_turn(cost));
+            node.deficit = less(node.deficit, cost);
             if node.deficit <= 0 {
                 self.rotate(siblings, i);
             }
@@ -427,7 +432,7 @@ impl Level {
 /// Whether it is, no processor can guess: it chooses between values, not ways.
 #[inline(always)]
 fn spend(siblings: &mut Siblings, node: &mut Node, i: usize, cost: u32) {
-    let deficit = node.deficit.saturating_sub(in_turn(cost));
+    let deficit = less(node.deficit, cost);
     let next = node.next::<TURN>();
     let is_spent = deficit <= 0;
     let topped = topped(deficit, siblings.quantum(node.weight), next == i as u32);
@@ -435,10 +440,11 @@ fn spend(siblings: &mut Siblings, node: &mut Node, i: usize, cost: u32) {
     siblings.turn = core::hint::select_unpredictable(is_spent, next, i as u32);
 }
 
-/// What a packet costs in turns.
-#[inline]
-fn in_turn(cost: u32) -> i32 {
-    cost.clamp(1, 1 << 24) as i32
+/// What is left of a deficit after a packet of this cost.
+#[inline(always)]
+pub(super) fn less(deficit: i32, cost: u32) -> i32 {
+    // No deficit is so small that this could overflow.
+    (deficit - cost.clamp(1, 1 << 24) as i32).max(i32::MIN / 2)
 }
 
 /// What a node may send in its next round. One that is alone owes nobody.

@@ -328,7 +328,7 @@ impl<T> Shaper<T> {
     pub fn drain(&mut self, leaf: usize) -> Option<T> {
         let busy = self.leaves.nodes.get(leaf)?.busy;
         let next = self.queues.get_mut(leaf)?.next(&self.slab, busy)?;
-        let (item, last) = self.queues[leaf].pop(&mut self.slab, next.class, next.cost)?;
+        let (item, last) = self.queues[leaf].pop(&mut self.slab, next)?;
         let node = &mut self.leaves.nodes[leaf];
         node.busy &= !(u8::from(last) << next.class);
         self.inner[usize::from(node.parent)].waiting -= 1;
@@ -377,7 +377,7 @@ impl<T> Shaper<T> {
         } else {
             fate(queues, &mut self.codels[leaf], &mut self.slab, next, waited, now, mark)
         };
-        let (item, last) = queues.pop(&mut self.slab, next.class, next.cost)?;
+        let (item, last) = queues.pop(&mut self.slab, next)?;
         node.busy &= !(u8::from(last) << next.class);
         let wants = node.busy != 0;
         let Group { siblings, waiting } = &mut self.inner[group];

@@ -1,7 +1,7 @@
 //! The packets that wait: a slab of them, and the queues of a leaf that link them.
 
 use super::codel::Target;
-use super::level::FRAME;
+use super::level::{FRAME, less};
 use super::list::NIL;
 use crate::ids::Tick;
 use crate::qos::{Class, Classes, Share};
@@ -196,7 +196,7 @@ impl Queues {
     #[inline]
     pub(super) fn charge(&mut self, class: usize, cost: u32) {
         let queue = &mut self.queues[class % Class::MAX];
-        let deficit = queue.deficit.saturating_sub(cost.clamp(1, 1 << 24) as i32);
+        let deficit = less(queue.deficit, cost);
         let is_spent = deficit <= 0 && class >= usize::from(self.strict);
         queue.deficit =
             core::hint::select_unpredictable(is_spent, deficit.saturating_add(queue.quantum), deficit);
@@ -209,16 +209,16 @@ impl Queues {
         slab.slots.get_mut(self.queues[class % Class::MAX].head as usize)?.item.as_mut()
     }
 
-    /// Takes out the first packet of `class`, and says whether it was the last.
+    /// Takes out the packet that leaves next, and says whether it was the last of its class.
     #[inline]
-    pub(super) fn pop<T>(&mut self, slab: &mut Slab<T>, class: usize, cost: u32) -> Option<(T, bool)> {
-        let queue = &mut self.queues[class % Class::MAX];
-        let (item, next) = slab.take(queue.head)?;
+    pub(super) fn pop<T>(&mut self, slab: &mut Slab<T>, next: Next) -> Option<(T, bool)> {
+        let queue = &mut self.queues[next.class % Class::MAX];
+        let (item, after) = slab.take(queue.head)?;
         queue.len -= 1;
-        queue.bytes = queue.bytes.saturating_sub(cost);
-        queue.head = next;
+        queue.bytes = next.behind;
+        queue.head = after;
         self.waiting -= 1;
-        Some((item, next == NIL))
+        Some((item, after == NIL))
     }
 
     /// Whose turn it is of `busy`.
