@@ -91,6 +91,12 @@ impl Bucket {
         }
     }
 
+    /// What passes until it closes, in billionths of units: it is open while this, less what has passed, is not negative.
+    #[inline]
+    pub(super) const fn left(&self) -> i64 {
+        if self.is_bound { self.tokens } else { i64::MAX }
+    }
+
     /// What it owes, in billionths of units.
     pub(super) const fn debt(&self) -> u64 {
         if self.is_open() { 0 } else { self.tokens.unsigned_abs() }

@@ -58,19 +58,33 @@ impl Bounds {
         state & PROMISED != 0 && !self.assured.is_open()
     }
 
-    /// Charges a packet.
+    /// Charges packets that pass without waiting, of so many bytes in all.
     #[inline(always)]
-    pub(super) fn take(&mut self, state: u8, assured: bool, cost: u32) {
-        let bits = u64::from(cost) * 8;
+    pub(super) fn take(&mut self, state: u8, packets: u32, bytes: u64) {
+        self.take_as(state, self.is_assured(state), packets, bytes);
+    }
+
+    /// Charges packets, as assured or not.
+    #[inline(always)]
+    fn take_as(&mut self, state: u8, assured: bool, packets: u32, bytes: u64) {
         if assured {
-            self.assured.take(bits);
+            self.assured.take(bytes * 8);
         }
         if state & BITS != 0 {
-            self.gate.bits.take(bits);
+            self.gate.bits.take(bytes * 8);
         }
         if state & PACKETS != 0 {
-            self.gate.packets.take(1);
+            self.gate.packets.take(u64::from(packets));
         }
+    }
+
+    /// What may pass until something closes, as of the last [`refill`](Self::refill), in billionths: of bits, and of
+    /// packets.
+    #[inline]
+    pub(super) fn left(&self, state: u8) -> [i64; 2] {
+        let of = |credit: &Credit, counts: bool| if counts { credit.left() } else { i64::MAX };
+        let assured = of(&self.assured, self.is_assured(state));
+        [of(&self.gate.bits, state & BITS != 0).min(assured), of(&self.gate.packets, state & PACKETS != 0)]
     }
 
     /// Whether its gate is open, as of the last [`refill`](Self::refill).
@@ -322,7 +336,7 @@ impl Level {
             return;
         }
         let bounds = &mut self.bounds[i];
-        bounds.take(node.state, assured, cost);
+        bounds.take_as(node.state, assured, 1, u64::from(cost));
         let closes = !bounds.is_open(node.state);
         let ranks = assured && !bounds.is_assured(node.state);
         if assured {

@@ -12,6 +12,7 @@ mod codel;
 mod level;
 mod list;
 mod queues;
+mod run;
 #[cfg(test)]
 mod tests;
 mod wheel;
@@ -20,6 +21,7 @@ use self::codel::{Codel, Target};
 use self::level::{Level, Siblings};
 use self::list::{STALLED, UNKNOWN};
 use self::queues::{Next, Queues, Slab};
+use self::run::Run;
 use super::{Bucket, Class, Classes, Colour, Pools, Settings, Share};
 use crate::ids::Tick;
 
@@ -37,6 +39,8 @@ pub struct Shaper<T> {
     queue: u32,
     slab: Slab<T>,
     root: Bucket,
+    /// What passes, and is yet to be charged.
+    run: Run,
     /// The groups, as the root's children.
     top: Siblings,
     groups: Level,
@@ -111,6 +115,7 @@ impl<T> Shaper<T> {
             queue: 0,
             slab: Slab::new(),
             root: Bucket::default(),
+            run: Run::new(),
             top: Siblings::new(),
             groups: Level::new(),
             inner: Vec::new(),
@@ -130,6 +135,7 @@ impl<T> Shaper<T> {
 
     /// Bounds the root to `rate` bits a second, and `burst` bytes at once after silence; a rate of 0: no bound.
     pub fn root(&mut self, rate: u64, burst: u64, now: Tick) {
+        self.settle();
         self.root = self.root.with(rate, burst.saturating_mul(8), now);
         self.root.refill(now);
     }
@@ -138,6 +144,7 @@ impl<T> Shaper<T> {
     ///
     /// What it has taken, what it owes and what waits stays. A number beyond 65,535 is nobody's.
     pub fn group(&mut self, group: usize, share: &Share, pools: Option<&Pools>, now: Tick) {
+        self.settle();
         if group > usize::from(u16::MAX) {
             return;
         }
@@ -154,6 +161,7 @@ impl<T> Shaper<T> {
     ///
     /// What it has taken, what it owes and what waits stays. A number beyond 65,535 is nobody's.
     pub fn leaf(&mut self, leaf: usize, group: usize, share: &Share, classes: &Classes, now: Tick) {
+        self.settle();
         if leaf.max(group) > usize::from(u16::MAX) {
             return;
         }
@@ -180,6 +188,13 @@ impl<T> Shaper<T> {
     /// Returns whether it may; if not, nothing has changed.
     #[inline]
     pub fn pass(&mut self, leaf: usize, cost: u32, now: Tick) -> bool {
+        self.run.takes(leaf, cost, now) || self.pass_alone(leaf, cost, now)
+    }
+
+    /// As [`pass`](Self::pass), where the packet is not one more of a run.
+    #[inline(never)]
+    fn pass_alone(&mut self, leaf: usize, cost: u32, now: Tick) -> bool {
+        self.settle();
         let Some(node) = self.leaves.nodes.get(leaf) else { return false };
         let group = usize::from(node.parent);
         let Some(above) = self.groups.nodes.get(group) else { return false };
@@ -196,21 +211,44 @@ impl<T> Shaper<T> {
                 return false;
             }
         }
+        let (state, above_state) = (node.state, above.state);
         let mut bounds = node.has_buckets().then(|| &mut self.leaves.bounds[leaf]);
-        let mut above_bounds = above.has_buckets().then(|| &mut self.groups.bounds[group]);
-        if bounds.as_mut().is_some_and(|bounds| !bounds.refill(node.state, now))
-            || above_bounds.as_mut().is_some_and(|bounds| !bounds.refill(above.state, now))
+        let mut above = above.has_buckets().then(|| &mut self.groups.bounds[group]);
+        if bounds.as_mut().is_some_and(|bounds| !bounds.refill(state, now))
+            || above.as_mut().is_some_and(|above| !above.refill(above_state, now))
         {
             return false;
         }
-        for (node, bounds) in [(node, bounds), (above, above_bounds)] {
-            if let Some(bounds) = bounds {
-                let assured = bounds.is_assured(node.state);
-                bounds.take(node.state, assured, cost);
-            }
+        if self.run.follows(leaf, now) {
+            let left = [bounds.map(|it| it.left(state)), above.map(|it| it.left(above_state))];
+            self.run.start(left.into_iter().flatten().chain([[self.root.left(), i64::MAX]]));
+            return self.run.takes(leaf, cost, now);
+        }
+        if let Some(bounds) = bounds {
+            bounds.take(state, 1, u64::from(cost));
+        }
+        if let Some(above) = above {
+            above.take(above_state, 1, u64::from(cost));
         }
         self.root.take(u64::from(cost) * 8);
         true
+    }
+
+    /// Charges what has passed in a run, which ends.
+    #[inline]
+    fn settle(&mut self) {
+        if self.run.is_on() {
+            self.charge_run();
+        }
+    }
+
+    #[cold]
+    fn charge_run(&mut self) {
+        let (leaf, packets, cost) = self.run.end();
+        let group = usize::from(self.leaves.nodes[leaf].parent);
+        self.leaves.bounds[leaf].take(self.leaves.nodes[leaf].state, packets, cost);
+        self.groups.bounds[group].take(self.groups.nodes[group].state, packets, cost);
+        self.root.take(cost * 8);
     }
 
     /// Takes a packet in, to wait for its turn, or gives it back.
@@ -226,6 +264,7 @@ impl<T> Shaper<T> {
         item: T,
         now: Tick,
     ) -> Result<(), Refused<T>> {
+        self.settle();
         let node = self.leaves.nodes.get_mut(leaf).filter(|node| node.state & UNKNOWN == 0);
         let (Some(node), Some(queues)) = (node, self.queues.get_mut(leaf)) else {
             return Err(Refused { item, why: Refusal::Full });
@@ -254,6 +293,7 @@ impl<T> Shaper<T> {
     /// Brings those back into turn whose bounds have opened. The work is bounded; it is to be called often.
     #[inline]
     pub fn advance(&mut self, now: Tick) {
+        self.settle();
         self.now = now;
         if !(self.leaves.is_done(now) && self.groups.is_done(now)) {
             self.bring_back(now);
@@ -300,6 +340,7 @@ impl<T> Shaper<T> {
 
     /// A leaf's output has no room: nothing leaves it, and nothing passes.
     pub fn stall(&mut self, leaf: usize) {
+        self.settle();
         if let Some(node) = self.leaves.nodes.get_mut(leaf) {
             node.state |= STALLED;
             self.leave(leaf);
@@ -308,6 +349,7 @@ impl<T> Shaper<T> {
 
     /// A leaf's output has room again.
     pub fn resume(&mut self, leaf: usize) {
+        self.settle();
         if let Some(node) = self.leaves.nodes.get_mut(leaf)
             && node.state & STALLED != 0
         {
