@@ -13,12 +13,14 @@ const BILLION: i64 = 1_000_000_000;
 pub struct Bucket {
     /// Units a second; 0: any number.
     rate: u64,
-    /// Billionths of units that it holds.
-    most: i64,
-    /// Billionths of units that it has; less than none is debt.
+    /// Billionths of units that it has; less than none is debt, which none has that bounds nothing.
     tokens: i64,
     /// When it was filled last.
     at: Tick,
+    /// Units that it holds.
+    burst: u32,
+    /// Whether there is a rate: apart, so that who holds a bucket or something else takes half a cache line.
+    is_bound: bool,
 }
 
 impl Default for Bucket {
@@ -34,8 +36,9 @@ impl Bucket {
 
     /// A full bucket of `burst` units, which `rate` units a second fill; no bound at all if the rate is 0.
     pub fn new(rate: u64, burst: u64, now: Tick) -> Self {
-        let most = burst.min(Self::MAX_BURST) as i64 * BILLION;
-        Self { rate, most, tokens: most, at: now }
+        let burst = burst.min(Self::MAX_BURST) as u32;
+        let bucket = Self { rate, tokens: 0, at: now, burst, is_bound: rate != 0 };
+        Self { tokens: bucket.most(), ..bucket }
     }
 
     /// The same history under another bound.
@@ -43,14 +46,20 @@ impl Bucket {
     pub fn with(mut self, rate: u64, burst: u64, now: Tick) -> Self {
         self.refill(now);
         let new = Self::new(rate, burst, now);
-        // What had no bound has no history.
-        if self.rate == 0 { new } else { Self { tokens: self.tokens.min(new.most), ..new } }
+        // What has no bound has no history.
+        if self.is_bound && new.is_bound { Self { tokens: self.tokens.min(new.tokens), ..new } } else { new }
     }
 
     /// Whether it bounds anything.
     #[inline]
     pub const fn is_bound(&self) -> bool {
-        self.rate != 0
+        self.is_bound
+    }
+
+    /// Billionths of units that it holds.
+    #[inline]
+    const fn most(&self) -> i64 {
+        self.burst as i64 * BILLION
     }
 
     /// Adds what the time since the last call brings; a clock that goes back brings nothing.
@@ -63,23 +72,29 @@ impl Bucket {
         self.at = now;
         // Neither a day's pause nor a terabit a second overflows: what is too much is as good as a full bucket.
         let brought = i64::try_from(elapsed.saturating_mul(self.rate)).unwrap_or(i64::MAX);
-        self.tokens = self.tokens.saturating_add(brought).min(self.most);
+        self.tokens = self.tokens.saturating_add(brought).min(self.most());
     }
 
     /// Whether something may pass.
     #[inline]
     pub const fn is_open(&self) -> bool {
-        self.tokens >= 0 || self.rate == 0
+        self.tokens >= 0
     }
 
     /// How many units it has.
     #[inline]
     pub const fn units(&self) -> u64 {
-        match self.rate {
-            0 => u64::MAX,
-            _ if self.tokens < 0 => 0,
-            _ => self.tokens as u64 / BILLION as u64,
+        match self.tokens {
+            _ if !self.is_bound => u64::MAX,
+            ..0 => 0,
+            tokens => tokens as u64 / BILLION as u64,
         }
+    }
+
+    /// What passes until it closes, in billionths of units: it is open while this, less what has passed, is not negative.
+    #[inline]
+    pub(super) const fn left(&self) -> i64 {
+        if self.is_bound { self.tokens } else { i64::MAX }
     }
 
     /// What it owes, in billionths of units.
@@ -90,8 +105,9 @@ impl Bucket {
     /// Charges `units` that pass.
     #[inline]
     pub fn take(&mut self, units: u64) {
-        if self.rate != 0 {
-            self.tokens = self.tokens.saturating_sub(units as i64 * BILLION);
+        if self.is_bound {
+            // No debt is so large that this could overflow.
+            self.tokens = (self.tokens - units as i64 * BILLION).max(i64::MIN / 2);
         }
     }
 

@@ -111,7 +111,7 @@ impl Credit {
     }
 
     /// Brings it up to `now`; a lease that is needed is taken if it can be had. Returns whether something may pass.
-    #[inline]
+    #[inline(always)]
     pub fn refill(&mut self, now: Tick) -> bool {
         match self {
             Self::Own(bucket) => {
@@ -143,6 +143,16 @@ impl Credit {
             Self::Own(bucket) => bucket.units(),
             Self::Leased { tokens: ..=0, .. } => 0,
             Self::Leased { tokens, .. } => (*tokens as u64).div_ceil(1_000_000_000),
+        }
+    }
+
+    /// What passes until it closes, as of the last [`refill`](Self::refill), in billionths of units: it is open while
+    /// this, less what has passed, is not negative.
+    #[inline]
+    pub(super) const fn left(&self) -> i64 {
+        match self {
+            Self::Own(bucket) => bucket.left(),
+            Self::Leased { tokens, .. } => tokens.saturating_sub(1),
         }
     }
 

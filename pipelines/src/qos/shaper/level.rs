@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use super::list::{self, ASSURED, Links, NIL, TURN};
+use super::list::{self, ASSURED, BITS, NIL, Node, OUT, PACKETS, PROMISED, TURN};
 use super::wheel::Wheel;
 use crate::ids::Tick;
 use crate::qos::{Bucket, Credit, Gate, Pool, Pools, Share};
@@ -23,105 +23,81 @@ const PARTS: u32 = 8;
 /// last is then served out of turn, and pays in later rounds.
 const VISITS: usize = 64;
 
-/// Its output has no room.
-pub(super) const STALLED: u8 = 1;
-/// It has not been set up.
-pub(super) const UNKNOWN: u8 = 2;
-/// Why a node is out of turn whatever its bounds.
-const OUT: u8 = STALLED | UNKNOWN;
-/// Its bits are bound.
-const BITS: u8 = 4;
-/// Its packets are.
-const PACKETS: u8 = 8;
-/// It is promised a rate.
-const PROMISED: u8 = 16;
-
-/// The bounds of a node. Two cache lines, of which the processor brings in both.
-#[derive(Debug)]
+/// The bounds of a node, of which those count that its [`state`](Node::state) names. Two cache lines, of which the
+/// processor brings in both.
+#[derive(Debug, Default)]
 #[repr(C, align(128))]
-pub(super) struct Node {
-    /// By bit: why it is out of turn, and which of its bounds there are. The others are not touched.
-    pub(super) state: u8,
-    /// Of a leaf, its queues that are not empty, by bit.
-    pub(super) busy: u8,
-    /// Of a leaf, its group.
-    pub(super) parent: u16,
-    /// As [`Links::deficit`], among the assured.
-    deficit: i32,
-    /// What it may send at most.
-    gate: Gate,
+pub(super) struct Bounds {
     /// What it may send first; unbound where nothing is assured.
     assured: Credit,
+    /// What it may send at most.
+    gate: Gate,
 }
 
-impl Node {
-    fn new() -> Self {
-        let (gate, assured) = Default::default();
-        Self { gate, assured, deficit: 0, parent: 0, busy: 0, state: UNKNOWN }
-    }
-
-    /// Whether it is out of turn whatever its bounds.
-    #[inline]
-    pub(super) const fn is_out(&self) -> bool {
-        self.state & OUT != 0
-    }
-
-    /// Whether it has a bound.
-    #[inline]
-    pub(super) const fn is_bound(&self) -> bool {
-        self.state & (BITS | PACKETS) != 0
-    }
-
+impl Bounds {
     /// Brings it up to `now`. Returns whether its gate is open.
     #[inline(always)]
-    pub(super) fn refill(&mut self, now: Tick) -> bool {
-        if self.state & PROMISED != 0 {
+    pub(super) fn refill(&mut self, state: u8, now: Tick) -> bool {
+        if state & PROMISED != 0 {
             self.assured.refill(now);
         }
-        let bits = self.state & BITS == 0 || self.gate.bits.refill(now);
-        let packets = self.state & PACKETS == 0 || self.gate.packets.refill(now);
+        let bits = state & BITS == 0 || self.gate.bits.refill(now);
+        let packets = state & PACKETS == 0 || self.gate.packets.refill(now);
         bits && packets
     }
 
     /// Whether it is within its assured rate.
     #[inline]
-    pub(super) const fn is_assured(&self) -> bool {
-        self.state & PROMISED != 0 && self.assured.is_open()
+    pub(super) const fn is_assured(&self, state: u8) -> bool {
+        state & PROMISED != 0 && self.assured.is_open()
     }
 
     /// Whether it is promised a rate that it has used up.
     #[inline]
-    const fn is_beyond(&self) -> bool {
-        self.state & PROMISED != 0 && !self.assured.is_open()
+    const fn is_beyond(&self, state: u8) -> bool {
+        state & PROMISED != 0 && !self.assured.is_open()
     }
 
-    /// Charges a packet.
+    /// Charges packets that pass without waiting, of so many bytes in all.
     #[inline(always)]
-    pub(super) fn take(&mut self, assured: bool, cost: u32) {
-        let bits = u64::from(cost) * 8;
+    pub(super) fn take(&mut self, state: u8, packets: u32, bytes: u64) {
+        self.take_as(state, self.is_assured(state), packets, bytes);
+    }
+
+    /// Charges packets, as assured or not.
+    #[inline(always)]
+    fn take_as(&mut self, state: u8, assured: bool, packets: u32, bytes: u64) {
         if assured {
-            self.assured.take(bits);
+            self.assured.take(bytes * 8);
         }
-        if self.state & BITS != 0 {
-            self.gate.bits.take(bits);
+        if state & BITS != 0 {
+            self.gate.bits.take(bytes * 8);
         }
-        if self.state & PACKETS != 0 {
-            self.gate.packets.take(1);
+        if state & PACKETS != 0 {
+            self.gate.packets.take(u64::from(packets));
         }
+    }
+
+    /// What may pass until something closes, as of the last [`refill`](Self::refill), in billionths: of bits, and of
+    /// packets.
+    #[inline]
+    pub(super) fn left(&self, state: u8) -> [i64; 2] {
+        let of = |credit: &Credit, counts: bool| if counts { credit.left() } else { i64::MAX };
+        let assured = of(&self.assured, self.is_assured(state));
+        [of(&self.gate.bits, state & BITS != 0).min(assured), of(&self.gate.packets, state & PACKETS != 0)]
     }
 
     /// Whether its gate is open, as of the last [`refill`](Self::refill).
     #[inline]
-    const fn is_open(&self) -> bool {
-        (self.state & BITS == 0 || self.gate.bits.is_open())
-            && (self.state & PACKETS == 0 || self.gate.packets.is_open())
+    const fn is_open(&self, state: u8) -> bool {
+        (state & BITS == 0 || self.gate.bits.is_open())
+            && (state & PACKETS == 0 || self.gate.packets.is_open())
     }
 
-    /// Notes which bounds there are.
-    fn note(&mut self) {
-        self.state &= OUT;
+    /// Which bounds there are, as bits of [`Node::state`].
+    fn state(&self) -> u8 {
         let bounds = [(&self.gate.bits, BITS), (&self.gate.packets, PACKETS), (&self.assured, PROMISED)];
-        self.state |= bounds.iter().map(|(credit, bit)| if credit.is_bound() { *bit } else { 0 }).sum::<u8>();
+        bounds.iter().map(|(credit, bit)| if credit.is_bound() { *bit } else { 0 }).sum()
     }
 }
 
@@ -192,25 +168,26 @@ impl Siblings {
 #[derive(Debug)]
 pub(super) struct Level {
     pub(super) nodes: Vec<Node>,
-    links: Vec<Links>,
+    /// By node.
+    pub(super) bounds: Vec<Bounds>,
     wheel: Wheel,
 }
 
 impl Level {
     pub(super) fn new() -> Self {
-        Self { nodes: Vec::new(), links: Vec::new(), wheel: Wheel::new() }
+        Self { nodes: Vec::new(), bounds: Vec::new(), wheel: Wheel::new() }
     }
 
     /// One node more: its number is the next.
     pub(super) fn grow(&mut self) {
         self.nodes.push(Node::new());
-        self.links.push(Links::new());
+        self.bounds.push(Bounds::default());
     }
 
     /// Sets what `i` is promised and may take; what it has taken stays. Whether it is still in turn is to be seen:
     /// [`place`](Self::place).
     pub(super) fn set(&mut self, i: usize, share: &Share, pools: Option<&Pools>, now: Tick) {
-        let node = &mut self.nodes[i];
+        let (node, bounds) = (&mut self.nodes[i], &mut self.bounds[i]);
         let renew = |credit: &mut Credit, rate, burst, pool: fn(&Pools) -> &Option<Arc<Pool>>| {
             let old = std::mem::take(credit);
             *credit = match pools.map(|pools| pool(pools).as_ref()) {
@@ -220,27 +197,27 @@ impl Level {
             };
         };
         let burst = share.burst.saturating_mul(8);
-        renew(&mut node.assured, share.rate, burst, |pools| &pools.assured);
-        renew(&mut node.gate.bits, share.ceil, burst, |pools| &pools.ceil);
-        renew(&mut node.gate.packets, share.pps, share.packet_burst, |pools| &pools.packets);
-        node.note();
-        node.refill(now);
+        renew(&mut bounds.assured, share.rate, burst, |pools| &pools.assured);
+        renew(&mut bounds.gate.bits, share.ceil, burst, |pools| &pools.ceil);
+        renew(&mut bounds.gate.packets, share.pps, share.packet_burst, |pools| &pools.packets);
+        node.state = node.state & OUT | bounds.state();
+        bounds.refill(node.state, now);
     }
 
     /// Has `i` count among `siblings` with `weight`.
     pub(super) fn join(&mut self, siblings: &mut Siblings, i: usize, weight: u16) {
         let weight = weight.max(1);
-        self.links[i].weight = weight;
+        self.nodes[i].weight = weight;
         siblings.add(weight);
     }
 
     /// Has `i` count no more among `siblings`, which are all for which `is_sibling` is true.
     pub(super) fn part(&mut self, siblings: &mut Siblings, i: usize, is_sibling: impl Fn(&Node) -> bool) {
-        if siblings.sub(self.links[i].weight) {
+        if siblings.sub(self.nodes[i].weight) {
             (siblings.least, siblings.most) = ((u16::MAX, 0), (0, 0));
-            for (n, links) in self.links.iter().enumerate() {
-                if n != i && is_sibling(&self.nodes[n]) {
-                    siblings.add(links.weight);
+            for (n, node) in self.nodes.iter().enumerate() {
+                if n != i && is_sibling(node) {
+                    siblings.add(node.weight);
                 }
             }
         }
@@ -248,16 +225,17 @@ impl Level {
 
     /// Puts `i`, which wants to send, where it belongs. Returns whether it is in turn.
     pub(super) fn place(&mut self, siblings: &mut Siblings, i: usize, now: Tick) -> bool {
-        if !self.nodes[i].refill(now) {
+        let node = &mut self.nodes[i];
+        let state = node.state;
+        if node.has_buckets() && !self.bounds[i].refill(state, now) {
             self.close(siblings, i);
             return false;
         }
-        if !self.links[i].is_in::<TURN>() {
-            let links = &mut self.links[i];
+        if !node.is_in::<TURN>() {
             // It comes last, so that whoever comes and goes has no more in a round than others.
-            let quantum = siblings.quantum(links.weight);
-            links.deficit = links.deficit.saturating_add(quantum).min(quantum);
-            list::push::<TURN>(&mut self.links, &mut siblings.turn, i as u32);
+            let quantum = siblings.quantum(node.weight);
+            node.deficit = node.deficit.saturating_add(quantum).min(quantum);
+            list::push::<TURN>(&mut self.nodes, &mut siblings.turn, i as u32);
         }
         self.rank(siblings, i);
         true
@@ -265,25 +243,49 @@ impl Level {
 
     /// Takes `i` out of turn: it does not want to send, or may not.
     pub(super) fn leave(&mut self, siblings: &mut Siblings, i: usize) {
-        if self.links[i].is_in::<TURN>() {
-            list::remove::<TURN>(&mut self.links, &mut siblings.turn, i as u32);
+        if self.nodes[i].is_in::<TURN>() {
+            list::remove::<TURN>(&mut self.nodes, &mut siblings.turn, i as u32);
         }
-        if self.links[i].is_in::<ASSURED>() {
-            list::remove::<ASSURED>(&mut self.links, &mut siblings.assured, i as u32);
+        if self.nodes[i].is_in::<ASSURED>() {
+            list::remove::<ASSURED>(&mut self.nodes, &mut siblings.assured, i as u32);
         }
     }
 
     /// Whose turn it is among `siblings`, and whether it is served as assured.
+    #[inline(always)]
     pub(super) fn pick(&mut self, siblings: &mut Siblings, now: Tick) -> Option<(usize, bool)> {
+        let (assured, turn) = (siblings.assured as usize, siblings.turn as usize);
+        // Most often who is next may go on.
+        if let (Some(node), Some(bounds)) = (self.nodes.get(assured), self.bounds.get_mut(assured)) {
+            if node.assured > 0 && bounds.refill(node.state, now) && bounds.is_assured(node.state) {
+                return Some((assured, true));
+            }
+        } else if let Some(node) = self.nodes.get(turn)
+            && node.deficit > 0
+        {
+            if !node.has_buckets() {
+                return Some((turn, false));
+            }
+            let bounds = &mut self.bounds[turn];
+            if bounds.refill(node.state, now) && !bounds.is_assured(node.state) {
+                return Some((turn, false));
+            }
+        }
+        self.search(siblings, now)
+    }
+
+    /// As [`pick`](Self::pick), whatever there is.
+    fn search(&mut self, siblings: &mut Siblings, now: Tick) -> Option<(usize, bool)> {
         let mut visits = VISITS;
         while siblings.assured != NIL {
             let i = siblings.assured as usize;
+            let (node, bounds) = (&self.nodes[i], &mut self.bounds[i]);
             // The gate or the bucket may have closed by what passed without waiting, or by other settings.
-            if !self.nodes[i].refill(now) {
+            if !bounds.refill(node.state, now) {
                 self.close(siblings, i);
-            } else if !self.nodes[i].is_assured() {
+            } else if !bounds.is_assured(node.state) {
                 self.rank(siblings, i);
-            } else if self.nodes[i].deficit > 0 || visits == 0 {
+            } else if node.assured > 0 || visits == 0 {
                 return Some((i, true));
             } else {
                 visits -= 1;
@@ -292,12 +294,19 @@ impl Level {
         }
         while siblings.turn != NIL {
             let i = siblings.turn as usize;
-            if self.links[i].deficit <= 0 && visits > 0 {
+            let node = &self.nodes[i];
+            if node.deficit <= 0 && visits > 0 {
                 visits -= 1;
                 self.rotate(siblings, i);
-            } else if !self.nodes[i].refill(now) {
+                continue;
+            }
+            if !node.has_buckets() {
+                return Some((i, false));
+            }
+            let bounds = &mut self.bounds[i];
+            if !bounds.refill(node.state, now) {
                 self.close(siblings, i);
-            } else if self.nodes[i].is_assured() {
+            } else if bounds.is_assured(node.state) {
                 self.rank(siblings, i);
                 return Some((i, true));
             } else {
@@ -309,7 +318,7 @@ impl Level {
 
     /// Charges a packet of the one that was [picked](Self::pick), and puts it where it belongs then; `wants` is whether
     /// it has more to send.
-    #[inline]
+    #[inline(always)]
     pub(super) fn charge(
         &mut self,
         siblings: &mut Siblings,
@@ -319,24 +328,33 @@ impl Level {
         wants: bool,
     ) {
         let node = &mut self.nodes[i];
-        node.take(assured, cost);
-        let cost = cost.clamp(1, 1 << 24) as i32;
+        if !node.has_buckets() {
+            spend(siblings, node, i, cost);
+            if !wants {
+                self.leave(siblings, i);
+            }
+            return;
+        }
+        let bounds = &mut self.bounds[i];
+        bounds.take_as(node.state, assured, 1, u64::from(cost));
+        let closes = !bounds.is_open(node.state);
+        let ranks = assured && !bounds.is_assured(node.state);
         if assured {
-            node.deficit = node.deficit.saturating_sub(cost);
-            if node.deficit <= 0 {
+            node.assured = less(node.assured, cost);
+            if node.assured <= 0 {
                 self.rotate_assured(siblings, i);
             }
         } else {
-            self.links[i].deficit = self.links[i].deficit.saturating_sub(cost);
-            if self.links[i].deficit <= 0 {
+            node.deficit = less(node.deficit, cost);
+            if node.deficit <= 0 {
                 self.rotate(siblings, i);
             }
         }
         if !wants {
             self.leave(siblings, i);
-        } else if !self.nodes[i].is_open() {
+        } else if closes {
             self.close(siblings, i);
-        } else if assured && !self.nodes[i].is_assured() {
+        } else if ranks {
             self.rank(siblings, i);
         }
     }
@@ -347,7 +365,7 @@ impl Level {
         if self.wheel.is_done(now) {
             return None;
         }
-        let (i, next) = self.wheel.pop(&mut self.links, now)?;
+        let (i, next) = self.wheel.pop(&mut self.nodes, now)?;
         self.fetch(next as usize);
         Some(i as usize)
     }
@@ -355,21 +373,20 @@ impl Level {
     /// Who is next, and who after that, as far as can be told.
     #[inline]
     pub(super) fn coming(&self, siblings: &Siblings) -> Option<[usize; 2]> {
-        let links = &self.links;
-        match (siblings.assured, siblings.turn) {
-            (NIL, NIL) => None,
-            (NIL, i) => Some([i as usize, list::next::<TURN>(links, i) as usize]),
-            (i, _) => Some([i as usize, list::next::<ASSURED>(links, i) as usize]),
+        if let Some(node) = self.nodes.get(siblings.assured as usize) {
+            return Some([siblings.assured as usize, node.next::<ASSURED>() as usize]);
         }
+        let node = self.nodes.get(siblings.turn as usize)?;
+        Some([siblings.turn as usize, node.next::<TURN>() as usize])
     }
 
     /// Brings a node into the cache.
     #[inline]
     pub(super) fn fetch(&self, i: usize) {
-        if let (Some(node), Some(links)) = (self.nodes.get(i), self.links.get(i)) {
+        if let (Some(node), Some(bounds)) = (self.nodes.get(i), self.bounds.get(i)) {
             weft_intrinsics::prefetch(node);
-            weft_intrinsics::prefetch(&node.assured);
-            weft_intrinsics::prefetch(links);
+            weft_intrinsics::prefetch(bounds);
+            weft_intrinsics::prefetch(&bounds.gate.packets);
         }
     }
 
@@ -386,39 +403,62 @@ impl Level {
 
     /// Among the assured or not, as of its last refill.
     fn rank(&mut self, siblings: &mut Siblings, i: usize) {
-        let node = &self.nodes[i];
-        match (self.links[i].is_in::<ASSURED>(), node.is_assured()) {
-            (false, true) => list::push::<ASSURED>(&mut self.links, &mut siblings.assured, i as u32),
-            (true, false) => list::remove::<ASSURED>(&mut self.links, &mut siblings.assured, i as u32),
+        let (node, bounds) = (&self.nodes[i], &self.bounds[i]);
+        let state = node.state;
+        match (node.is_in::<ASSURED>(), bounds.is_assured(state)) {
+            (false, true) => list::push::<ASSURED>(&mut self.nodes, &mut siblings.assured, i as u32),
+            (true, false) => list::remove::<ASSURED>(&mut self.nodes, &mut siblings.assured, i as u32),
             _ => {}
         }
-        if node.is_beyond() {
-            self.wheel.insert(&mut self.links, i as u32, node.assured.opens());
+        if bounds.is_beyond(state) {
+            self.wheel.insert(&mut self.nodes, i as u32, bounds.assured.opens());
         }
     }
 
     /// Out of turn until its gate opens.
     fn close(&mut self, siblings: &mut Siblings, i: usize) {
         self.leave(siblings, i);
-        self.wheel.insert(&mut self.links, i as u32, self.nodes[i].gate.opens());
+        self.wheel.insert(&mut self.nodes, i as u32, self.bounds[i].gate.opens());
     }
 
     /// The next one's turn.
+    #[inline]
     fn rotate(&mut self, siblings: &mut Siblings, i: usize) {
-        let next = list::next::<TURN>(&self.links, i as u32);
-        let links = &mut self.links[i];
-        let quantum = siblings.quantum(links.weight);
-        links.deficit = topped(links.deficit, quantum, next == i as u32);
+        let node = &mut self.nodes[i];
+        let next = node.next::<TURN>();
+        let quantum = siblings.quantum(node.weight);
+        node.deficit = topped(node.deficit, quantum, next == i as u32);
         siblings.turn = next;
     }
 
     /// The next one's turn among the assured: all of them have the same.
+    #[inline]
     fn rotate_assured(&mut self, siblings: &mut Siblings, i: usize) {
-        let next = list::next::<ASSURED>(&self.links, i as u32);
         let node = &mut self.nodes[i];
-        node.deficit = topped(node.deficit, FRAME as i32, next == i as u32);
+        let next = node.next::<ASSURED>();
+        node.assured = topped(node.assured, FRAME as i32, next == i as u32);
         siblings.assured = next;
     }
+}
+
+/// Charges the turn of `i`, whose `node` this is, and the next one's turn it is if nothing is left of it.
+///
+/// Whether it is, no processor can guess: it chooses between values, not ways.
+#[inline(always)]
+fn spend(siblings: &mut Siblings, node: &mut Node, i: usize, cost: u32) {
+    let deficit = less(node.deficit, cost);
+    let next = node.next::<TURN>();
+    let is_spent = deficit <= 0;
+    let topped = topped(deficit, siblings.quantum(node.weight), next == i as u32);
+    node.deficit = core::hint::select_unpredictable(is_spent, topped, deficit);
+    siblings.turn = core::hint::select_unpredictable(is_spent, next, i as u32);
+}
+
+/// What is left of a deficit after a packet of this cost.
+#[inline(always)]
+pub(super) fn less(deficit: i32, cost: u32) -> i32 {
+    // No deficit is so small that this could overflow.
+    (deficit - cost.clamp(1, 1 << 24) as i32).max(i32::MIN / 2)
 }
 
 /// What a node may send in its next round. One that is alone owes nobody.

@@ -12,13 +12,16 @@ mod codel;
 mod level;
 mod list;
 mod queues;
+mod run;
 #[cfg(test)]
 mod tests;
 mod wheel;
 
 use self::codel::{Codel, Target};
-use self::level::{Level, STALLED, Siblings, UNKNOWN};
+use self::level::{Level, Siblings};
+use self::list::{STALLED, UNKNOWN};
 use self::queues::{Next, Queues, Slab};
+use self::run::Run;
 use super::{Bucket, Class, Classes, Colour, Pools, Settings, Share};
 use crate::ids::Tick;
 
@@ -36,6 +39,8 @@ pub struct Shaper<T> {
     queue: u32,
     slab: Slab<T>,
     root: Bucket,
+    /// What passes, and is yet to be charged.
+    run: Run,
     /// The groups, as the root's children.
     top: Siblings,
     groups: Level,
@@ -110,6 +115,7 @@ impl<T> Shaper<T> {
             queue: 0,
             slab: Slab::new(),
             root: Bucket::default(),
+            run: Run::new(),
             top: Siblings::new(),
             groups: Level::new(),
             inner: Vec::new(),
@@ -129,6 +135,7 @@ impl<T> Shaper<T> {
 
     /// Bounds the root to `rate` bits a second, and `burst` bytes at once after silence; a rate of 0: no bound.
     pub fn root(&mut self, rate: u64, burst: u64, now: Tick) {
+        self.settle();
         self.root = self.root.with(rate, burst.saturating_mul(8), now);
         self.root.refill(now);
     }
@@ -137,6 +144,7 @@ impl<T> Shaper<T> {
     ///
     /// What it has taken, what it owes and what waits stays. A number beyond 65,535 is nobody's.
     pub fn group(&mut self, group: usize, share: &Share, pools: Option<&Pools>, now: Tick) {
+        self.settle();
         if group > usize::from(u16::MAX) {
             return;
         }
@@ -153,6 +161,7 @@ impl<T> Shaper<T> {
     ///
     /// What it has taken, what it owes and what waits stays. A number beyond 65,535 is nobody's.
     pub fn leaf(&mut self, leaf: usize, group: usize, share: &Share, classes: &Classes, now: Tick) {
+        self.settle();
         if leaf.max(group) > usize::from(u16::MAX) {
             return;
         }
@@ -179,9 +188,16 @@ impl<T> Shaper<T> {
     /// Returns whether it may; if not, nothing has changed.
     #[inline]
     pub fn pass(&mut self, leaf: usize, cost: u32, now: Tick) -> bool {
-        let Some(node) = self.leaves.nodes.get_mut(leaf) else { return false };
+        self.run.takes(leaf, cost, now) || self.pass_alone(leaf, cost, now)
+    }
+
+    /// As [`pass`](Self::pass), where the packet is not one more of a run.
+    #[inline(never)]
+    fn pass_alone(&mut self, leaf: usize, cost: u32, now: Tick) -> bool {
+        self.settle();
+        let Some(node) = self.leaves.nodes.get(leaf) else { return false };
         let group = usize::from(node.parent);
-        let Some(above) = self.groups.nodes.get_mut(group) else { return false };
+        let Some(above) = self.groups.nodes.get(group) else { return false };
         if node.busy != 0 || node.is_out() {
             return false;
         }
@@ -195,14 +211,44 @@ impl<T> Shaper<T> {
                 return false;
             }
         }
-        if !(node.refill(now) && above.refill(now)) {
+        let (state, above_state) = (node.state, above.state);
+        let mut bounds = node.has_buckets().then(|| &mut self.leaves.bounds[leaf]);
+        let mut above = above.has_buckets().then(|| &mut self.groups.bounds[group]);
+        if bounds.as_mut().is_some_and(|bounds| !bounds.refill(state, now))
+            || above.as_mut().is_some_and(|above| !above.refill(above_state, now))
+        {
             return false;
         }
-        let (assured, above_assured) = (node.is_assured(), above.is_assured());
-        node.take(assured, cost);
-        above.take(above_assured, cost);
+        if self.run.follows(leaf, now) {
+            let left = [bounds.map(|it| it.left(state)), above.map(|it| it.left(above_state))];
+            self.run.start(left.into_iter().flatten().chain([[self.root.left(), i64::MAX]]));
+            return self.run.takes(leaf, cost, now);
+        }
+        if let Some(bounds) = bounds {
+            bounds.take(state, 1, u64::from(cost));
+        }
+        if let Some(above) = above {
+            above.take(above_state, 1, u64::from(cost));
+        }
         self.root.take(u64::from(cost) * 8);
         true
+    }
+
+    /// Charges what has passed in a run, which ends.
+    #[inline]
+    fn settle(&mut self) {
+        if self.run.is_on() {
+            self.charge_run();
+        }
+    }
+
+    #[cold]
+    fn charge_run(&mut self) {
+        let (leaf, packets, cost) = self.run.end();
+        let group = usize::from(self.leaves.nodes[leaf].parent);
+        self.leaves.bounds[leaf].take(self.leaves.nodes[leaf].state, packets, cost);
+        self.groups.bounds[group].take(self.groups.nodes[group].state, packets, cost);
+        self.root.take(cost * 8);
     }
 
     /// Takes a packet in, to wait for its turn, or gives it back.
@@ -218,15 +264,25 @@ impl<T> Shaper<T> {
         item: T,
         now: Tick,
     ) -> Result<(), Refused<T>> {
-        if let Some(why) = self.refusal(leaf, class.index(), colour) {
-            return Err(Refused { item, why });
+        self.settle();
+        let node = self.leaves.nodes.get_mut(leaf).filter(|node| node.state & UNKNOWN == 0);
+        let (Some(node), Some(queues)) = (node, self.queues.get_mut(leaf)) else {
+            return Err(Refused { item, why: Refusal::Full });
+        };
+        let group = &mut self.inner[usize::from(node.parent)];
+        let (used, len) = (self.slab.used, queues.len(class.index()));
+        let free = self.room.saturating_sub(used);
+        if len >= self.queue || queues.waiting as usize >= free || group.waiting >= free.saturating_mul(4) {
+            return Err(Refused { item, why: Refusal::Full });
         }
-        let queued = self.queues[leaf].push(&mut self.slab, class.index(), cost, item, now);
+        if colour == Colour::Yellow && (len > self.queue / 2 || used > self.room / 2) {
+            return Err(Refused { item, why: Refusal::Early });
+        }
+        let queued = queues.push(&mut self.slab, class.index(), cost, item, now);
         queued.map_err(|item| Refused { item, why: Refusal::Full })?;
-        let node = &mut self.leaves.nodes[leaf];
+        group.waiting += 1;
         let was = node.busy;
         node.busy |= 1 << class.index();
-        self.inner[usize::from(node.parent)].waiting += 1;
         if was == 0 {
             self.advance(now);
             self.place(leaf, now);
@@ -237,7 +293,15 @@ impl<T> Shaper<T> {
     /// Brings those back into turn whose bounds have opened. The work is bounded; it is to be called often.
     #[inline]
     pub fn advance(&mut self, now: Tick) {
+        self.settle();
         self.now = now;
+        if !(self.leaves.is_done(now) && self.groups.is_done(now)) {
+            self.bring_back(now);
+        }
+    }
+
+    #[inline(never)]
+    fn bring_back(&mut self, now: Tick) {
         for _ in 0..AT_ONCE {
             let Some(leaf) = self.leaves.pop(now) else { break };
             self.place(leaf, now);
@@ -276,6 +340,7 @@ impl<T> Shaper<T> {
 
     /// A leaf's output has no room: nothing leaves it, and nothing passes.
     pub fn stall(&mut self, leaf: usize) {
+        self.settle();
         if let Some(node) = self.leaves.nodes.get_mut(leaf) {
             node.state |= STALLED;
             self.leave(leaf);
@@ -284,6 +349,7 @@ impl<T> Shaper<T> {
 
     /// A leaf's output has room again.
     pub fn resume(&mut self, leaf: usize) {
+        self.settle();
         if let Some(node) = self.leaves.nodes.get_mut(leaf)
             && node.state & STALLED != 0
         {
@@ -304,11 +370,14 @@ impl<T> Shaper<T> {
     pub fn drain(&mut self, leaf: usize) -> Option<T> {
         let busy = self.leaves.nodes.get(leaf)?.busy;
         let next = self.queues.get_mut(leaf)?.next(&self.slab, busy)?;
-        let item = self.take(leaf, next);
-        if self.leaves.nodes[leaf].busy == 0 {
+        let (item, last) = self.queues[leaf].pop(&mut self.slab, next)?;
+        let node = &mut self.leaves.nodes[leaf];
+        node.busy &= !(u8::from(last) << next.class);
+        self.inner[usize::from(node.parent)].waiting -= 1;
+        if node.busy == 0 {
             self.leave(leaf);
         }
-        item
+        Some(item)
     }
 
     /// How many packets wait in all.
@@ -339,24 +408,31 @@ impl<T> Shaper<T> {
     }
 
     /// Has the packet leave whose turn it is.
-    #[inline]
+    #[inline(always)]
     fn serve(&mut self, turn: Turn, now: Tick, mark: impl FnMut(&mut T) -> bool) -> Option<Left<T>> {
         let Turn { group, above, leaf, assured } = turn;
-        let next = self.queues[leaf].next(&self.slab, self.leaves.nodes[leaf].busy)?;
+        let (node, queues) = (&mut self.leaves.nodes[leaf], &mut self.queues[leaf]);
+        let next = queues.next(&self.slab, node.busy)?;
         let waited = now.0.saturating_sub(next.at.0);
-        let fate = self.fate(leaf, next, waited, now, mark);
-        let item = self.take(leaf, next)?;
-        let wants = self.leaves.nodes[leaf].busy != 0;
-        let inner = &mut self.inner[group].siblings;
+        let fate = if queues.is_fine(next.class, waited) {
+            Fate::Sent
+        } else {
+            fate(queues, &mut self.codels[leaf], &mut self.slab, next, waited, now, mark)
+        };
+        let (item, last) = queues.pop(&mut self.slab, next)?;
+        node.busy &= !(u8::from(last) << next.class);
+        let wants = node.busy != 0;
+        let Group { siblings, waiting } = &mut self.inner[group];
+        *waiting -= 1;
         if fate == Fate::Dropped {
             if !wants {
                 self.leave(leaf);
             }
         } else {
             self.root.take(u64::from(next.cost) * 8);
-            self.queues[leaf].charge(next.class, next.cost);
-            self.leaves.charge(inner, leaf, assured, next.cost, wants);
-            self.groups.charge(&mut self.top, group, above, next.cost, !inner.is_idle());
+            queues.charge(next.class, next.cost);
+            self.leaves.charge(siblings, leaf, assured, next.cost, wants);
+            self.groups.charge(&mut self.top, group, above, next.cost, !siblings.is_idle());
             self.look_ahead();
         }
         Some(Left { leaf, item, cost: next.cost, waited, fate })
@@ -367,7 +443,7 @@ impl<T> Shaper<T> {
     #[inline]
     fn look_ahead(&self) {
         // Few are there anyway.
-        if self.queues.len() < 64 {
+        if self.queues.len() < 1024 {
             return;
         }
         let Some([group, other]) = self.groups.coming(&self.top) else { return };
@@ -382,61 +458,6 @@ impl<T> Shaper<T> {
             self.leaves.fetch(after);
             self.queues[after].fetch();
         }
-    }
-
-    /// What becomes of the packet that leaves next.
-    #[inline]
-    fn fate(
-        &mut self,
-        leaf: usize,
-        next: Next,
-        waited: u64,
-        now: Tick,
-        mut mark: impl FnMut(&mut T) -> bool,
-    ) -> Fate {
-        let queues = &mut self.queues[leaf];
-        let (target, bit) = (queues.target, 1 << next.class);
-        // What waits no longer than it may is most, and costs no look at what CoDel knows.
-        if waited < u64::from(target.target) && queues.watched & bit == 0 {
-            return Fate::Sent;
-        }
-        let codel = &mut self.codels[leaf][next.class];
-        let due = codel.is_due(target, waited, next.behind, next.cost, now);
-        queues.watched = if codel.is_quiet() { queues.watched & !bit } else { queues.watched | bit };
-        if !due {
-            Fate::Sent
-        } else if queues.first_mut(&mut self.slab, next.class).is_some_and(&mut mark) {
-            Fate::Marked
-        } else {
-            Fate::Dropped
-        }
-    }
-
-    /// Takes the packet out that leaves next.
-    #[inline]
-    fn take(&mut self, leaf: usize, next: Next) -> Option<T> {
-        let (item, last) = self.queues[leaf].pop(&mut self.slab, next.class, next.cost)?;
-        let node = &mut self.leaves.nodes[leaf];
-        if last {
-            node.busy &= !(1 << next.class);
-        }
-        self.inner[usize::from(node.parent)].waiting -= 1;
-        Some(item)
-    }
-
-    /// Why a packet is not taken in.
-    #[inline]
-    fn refusal(&self, leaf: usize, class: usize, colour: Colour) -> Option<Refusal> {
-        let node = self.leaves.nodes.get(leaf).filter(|node| node.state & UNKNOWN == 0);
-        let Some(node) = node else { return Some(Refusal::Full) };
-        let (queues, group) = (&self.queues[leaf], &self.inner[usize::from(node.parent)]);
-        let (used, len) = (self.slab.used, queues.len(class));
-        let free = self.room.saturating_sub(used);
-        if len >= self.queue || queues.waiting as usize >= free || group.waiting >= free.saturating_mul(4) {
-            return Some(Refusal::Full);
-        }
-        let half = len > self.queue / 2 || used > self.room / 2;
-        (colour == Colour::Yellow && half).then_some(Refusal::Early)
     }
 
     /// Puts a leaf where it belongs, and its group.
@@ -483,6 +504,29 @@ impl<T> Shaper<T> {
             self.groups.join(&mut self.top, self.inner.len(), weight);
             self.inner.push(Group { siblings: Siblings::new(), waiting: 0 });
         }
+    }
+}
+
+/// What becomes of the packet that leaves next, where CoDel is to be asked.
+#[inline(never)]
+fn fate<T>(
+    queues: &mut Queues,
+    codels: &mut [Codel; Class::MAX],
+    slab: &mut Slab<T>,
+    next: Next,
+    waited: u64,
+    now: Tick,
+    mark: impl FnMut(&mut T) -> bool,
+) -> Fate {
+    let (bit, codel) = (1 << next.class, &mut codels[next.class]);
+    let due = codel.is_due(queues.target, waited, next.behind, next.cost, now);
+    queues.watched = if codel.is_quiet() { queues.watched & !bit } else { queues.watched | bit };
+    if !due {
+        Fate::Sent
+    } else if queues.first_mut(slab, next.class).is_some_and(mark) {
+        Fate::Marked
+    } else {
+        Fate::Dropped
     }
 }
 

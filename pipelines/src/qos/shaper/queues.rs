@@ -1,7 +1,7 @@
 //! The packets that wait: a slab of them, and the queues of a leaf that link them.
 
 use super::codel::Target;
-use super::level::FRAME;
+use super::level::{FRAME, less};
 use super::list::NIL;
 use crate::ids::Tick;
 use crate::qos::{Class, Classes, Share};
@@ -157,6 +157,13 @@ impl Queues {
         Ok(())
     }
 
+    /// Whether CoDel need not be asked about the packet that leaves next of `class`, after so many nanoseconds. What waits
+    /// no longer than it may is most, and costs no look at what CoDel knows.
+    #[inline]
+    pub(super) const fn is_fine(&self, class: usize, waited: u64) -> bool {
+        waited < self.target.target as u64 && self.watched & 1 << class == 0
+    }
+
     /// The packet whose turn it is; `busy` are the queues that have any.
     #[inline]
     pub(super) fn next<T>(&mut self, slab: &Slab<T>, busy: u8) -> Option<Next> {
@@ -184,14 +191,17 @@ impl Queues {
         }
     }
 
-    /// Charges the packet that leaves next.
+    /// Charges the packet that leaves next. Whose turn it is then, no processor can guess: it chooses between values, not
+    /// ways.
     #[inline]
     pub(super) fn charge(&mut self, class: usize, cost: u32) {
         let queue = &mut self.queues[class % Class::MAX];
-        queue.deficit = queue.deficit.saturating_sub(cost.clamp(1, 1 << 24) as i32);
-        if queue.deficit <= 0 && class >= usize::from(self.strict) {
-            self.rotate(class);
-        }
+        let deficit = less(queue.deficit, cost);
+        let is_spent = deficit <= 0 && class >= usize::from(self.strict);
+        queue.deficit =
+            core::hint::select_unpredictable(is_spent, deficit.saturating_add(queue.quantum), deficit);
+        self.turn =
+            core::hint::select_unpredictable(is_spent, (class as u8 + 1) % Class::MAX as u8, self.turn);
     }
 
     /// The first packet of `class`, which stays.
@@ -199,16 +209,16 @@ impl Queues {
         slab.slots.get_mut(self.queues[class % Class::MAX].head as usize)?.item.as_mut()
     }
 
-    /// Takes out the first packet of `class`, and says whether it was the last.
+    /// Takes out the packet that leaves next, and says whether it was the last of its class.
     #[inline]
-    pub(super) fn pop<T>(&mut self, slab: &mut Slab<T>, class: usize, cost: u32) -> Option<(T, bool)> {
-        let queue = &mut self.queues[class % Class::MAX];
-        let (item, next) = slab.take(queue.head)?;
+    pub(super) fn pop<T>(&mut self, slab: &mut Slab<T>, next: Next) -> Option<(T, bool)> {
+        let queue = &mut self.queues[next.class % Class::MAX];
+        let (item, after) = slab.take(queue.head)?;
         queue.len -= 1;
-        queue.bytes = queue.bytes.saturating_sub(cost);
-        queue.head = next;
+        queue.bytes = next.behind;
+        queue.head = after;
         self.waiting -= 1;
-        Some((item, next == NIL))
+        Some((item, after == NIL))
     }
 
     /// Whose turn it is of `busy`.
@@ -220,16 +230,22 @@ impl Queues {
         }
         // As at a node: a queue with a packet far larger than a frame may be served out of turn, and pays later.
         for _ in 0..64 {
-            let class = usize::from(self.turn) % Class::MAX;
-            if busy & 1 << class == 0 {
-                self.turn = (class as u8 + 1) % Class::MAX as u8;
-            } else if self.queues[class].deficit > 0 {
+            let class = self.first_from_turn(busy);
+            self.turn = class as u8;
+            if self.queues[class].deficit > 0 {
                 return class;
-            } else {
-                self.rotate(class);
             }
+            self.rotate(class);
         }
         first
+    }
+
+    /// The first of `busy`, which are not none, from the one on whose turn it is.
+    #[inline]
+    fn first_from_turn(&self, busy: u8) -> usize {
+        let turn = u32::from(self.turn) % Class::MAX as u32;
+        let twice = (u32::from(busy) << Class::MAX | u32::from(busy)) >> turn;
+        (turn + twice.trailing_zeros()) as usize % Class::MAX
     }
 
     /// The next one's turn.

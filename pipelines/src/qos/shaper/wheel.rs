@@ -1,6 +1,6 @@
 //! A timing wheel that holds nodes, not packets: those that wait for a bound to open.
 
-use super::list::{self, Links, NIL, WHEEL};
+use super::list::{self, NIL, Node, WHEEL};
 use crate::ids::Tick;
 
 /// Nanoseconds of a slot, as a power of two: 4.096 µs. No node comes out early, and none later than this after its
@@ -14,13 +14,13 @@ const WORDS: usize = SLOTS / 64;
 #[derive(Debug)]
 pub(super) struct Wheel {
     /// By slot: its first node.
-    heads: Box<[u32]>,
+    heads: Box<[u32; SLOTS]>,
     /// By slot: whether it has any.
     used: [u64; WORDS],
     /// By word of `used`: whether it has any.
     words: [u64; WORDS / 64],
-    /// How many nodes there are.
-    nodes: usize,
+    /// How many nodes are in.
+    len: usize,
     /// The granule up to which all have come out.
     base: u64,
 }
@@ -28,36 +28,40 @@ pub(super) struct Wheel {
 impl Wheel {
     /// An empty one.
     pub(super) fn new() -> Self {
-        let heads = vec![NIL; SLOTS].into_boxed_slice();
-        Self { heads, used: [0; WORDS], words: [0; WORDS / 64], nodes: 0, base: 0 }
+        Self { heads: Box::new([NIL; SLOTS]), used: [0; WORDS], words: [0; WORDS / 64], len: 0, base: 0 }
     }
 
     /// Has node `i` come out at `at`, or as soon after as can be; instead of when it would have before.
-    pub(super) fn insert(&mut self, links: &mut [Links], i: u32, at: Tick) {
+    #[inline]
+    pub(super) fn insert(&mut self, nodes: &mut [Node], i: u32, at: Tick) {
         let granule = at.0.div_ceil(1 << SHIFT).clamp(self.base + 1, self.base + SLOTS as u64 - 1);
         let slot = granule as usize % SLOTS;
-        let link = &mut links[i as usize];
-        if link.slot == slot as u16 {
+        if nodes[i as usize].slot == slot as u16 {
             return;
         }
-        self.remove(links, i);
-        links[i as usize].slot = slot as u16;
-        list::push::<WHEEL>(links, &mut self.heads[slot], i);
-        self.used[slot / 64] |= 1 << (slot % 64);
-        self.words[slot / 4096] |= 1 << (slot / 64 % 64);
-        self.nodes += 1;
+        self.remove(nodes, i);
+        nodes[i as usize].slot = slot as u16;
+        let head = &mut self.heads[slot];
+        if *head == NIL {
+            self.used[slot / 64] |= 1 << (slot % 64);
+            self.words[slot / 4096] |= 1 << (slot / 64 % 64);
+        }
+        list::push::<WHEEL>(nodes, head, i);
+        self.len += 1;
     }
 
     /// Takes node `i` out, if it is in.
-    pub(super) fn remove(&mut self, links: &mut [Links], i: u32) {
-        let slot = usize::from(links[i as usize].slot);
+    #[inline]
+    pub(super) fn remove(&mut self, nodes: &mut [Node], i: u32) {
+        let slot = usize::from(nodes[i as usize].slot);
         if slot >= SLOTS {
             return;
         }
-        links[i as usize].slot = Links::NOWHERE;
-        list::remove::<WHEEL>(links, &mut self.heads[slot], i);
-        self.nodes -= 1;
-        if self.heads[slot] == NIL {
+        nodes[i as usize].slot = Node::NOWHERE;
+        let head = &mut self.heads[slot];
+        list::remove::<WHEEL>(nodes, head, i);
+        self.len -= 1;
+        if *head == NIL {
             self.used[slot / 64] &= !(1 << (slot % 64));
             if self.used[slot / 64] == 0 {
                 self.words[slot / 4096] &= !(1 << (slot / 64 % 64));
@@ -72,7 +76,7 @@ impl Wheel {
     }
 
     /// Takes a node out whose time has come, and says which is to come out next, if that is soon.
-    pub(super) fn pop(&mut self, links: &mut [Links], now: Tick) -> Option<(u32, u32)> {
+    pub(super) fn pop(&mut self, nodes: &mut [Node], now: Tick) -> Option<(u32, u32)> {
         let target = now.0 >> SHIFT;
         if target <= self.base {
             return None;
@@ -85,7 +89,7 @@ impl Wheel {
                 self.base = granule - 1;
                 let slot = granule as usize % SLOTS;
                 let i = self.heads[slot];
-                self.remove(links, i);
+                self.remove(nodes, i);
                 Some((i, self.heads[slot]))
             }
             _ => {
@@ -101,11 +105,17 @@ impl Wheel {
     }
 
     /// The first granule after `base` that has any.
+    #[inline]
     fn next(&self) -> Option<u64> {
-        if self.nodes == 0 {
+        if self.len == 0 {
             return None;
         }
         let from = (self.base + 1) as usize % SLOTS;
+        // Most often it is in the same word.
+        let here = self.used[from / 64] >> (from % 64);
+        if here != 0 {
+            return Some(self.base + 1 + u64::from(here.trailing_zeros()));
+        }
         let slot = self.first(from).or_else(|| self.first(0))?;
         Some(self.base + 1 + ((slot + SLOTS - from) % SLOTS) as u64)
     }
@@ -138,7 +148,7 @@ mod tests {
     #[test]
     fn each_comes_out_once_never_early_and_a_slot_late_at_most() {
         const NODES: u64 = 200;
-        let mut links = vec![Links::new(); NODES as usize];
+        let mut nodes = vec![Node::new(); NODES as usize];
         let (mut wheel, mut due, mut now) = (Wheel::new(), BTreeMap::new(), 0u64);
         let mut state = 1u64;
         let mut below = |bound: u64| {
@@ -153,11 +163,11 @@ mod tests {
                     // Within the horizon: 33.5 ms but for a slot.
                     let span = [10_000, 1_000_000, 33_000_000][below(3) as usize];
                     let at = now + below(span);
-                    wheel.insert(&mut links, node, Tick(at));
+                    wheel.insert(&mut nodes, node, Tick(at));
                     due.insert(node, at);
                 }
                 4 => {
-                    wheel.remove(&mut links, node);
+                    wheel.remove(&mut nodes, node);
                     due.remove(&node);
                 }
                 _ => {
@@ -165,7 +175,7 @@ mod tests {
                     now += below(pause);
                     let next = wheel.due();
                     let mut first = None;
-                    while let Some((node, _)) = wheel.pop(&mut links, Tick(now)) {
+                    while let Some((node, _)) = wheel.pop(&mut nodes, Tick(now)) {
                         let at = due.remove(&node).expect("it was in");
                         assert!(at <= now, "{node} came out at {now}, not {at}");
                         first = first.or(Some(node));
@@ -175,7 +185,7 @@ mod tests {
                     assert!(wheel.is_done(Tick(now)));
                     let floor = now >> SHIFT << SHIFT;
                     assert!(due.values().all(|&at| at > floor), "one is late at {now}");
-                    assert_eq!((wheel.nodes, wheel.due().is_some()), (due.len(), !due.is_empty()));
+                    assert_eq!((wheel.len, wheel.due().is_some()), (due.len(), !due.is_empty()));
                 }
             }
         }
@@ -184,20 +194,20 @@ mod tests {
 
     #[test]
     fn what_is_farther_than_the_wheel_is_looked_at_again_in_time() {
-        let mut links = vec![Links::new(); 1];
+        let mut nodes = vec![Node::new(); 1];
         let mut wheel = Wheel::new();
         let at = Tick(1_000_000_000);
-        wheel.insert(&mut links, 0, at);
+        wheel.insert(&mut nodes, 0, at);
         let mut looks = 0;
         while let Some(due) = wheel.due() {
-            assert_eq!(wheel.pop(&mut links, Tick(due.0 - 1)), None);
-            assert_eq!(wheel.pop(&mut links, due), Some((0, NIL)));
+            assert_eq!(wheel.pop(&mut nodes, Tick(due.0 - 1)), None);
+            assert_eq!(wheel.pop(&mut nodes, due), Some((0, NIL)));
             looks += 1;
             if due >= at {
                 assert!(due.0 < at.0 + (1 << SHIFT) && (29..=31).contains(&looks), "{due:?} {looks}");
                 return;
             }
-            wheel.insert(&mut links, 0, at);
+            wheel.insert(&mut nodes, 0, at);
         }
         unreachable!("it came out before its time for good");
     }

@@ -137,3 +137,59 @@ fn what_passes_and_what_waits_have_one_bound() {
     }
     assert!((998_000..=1_003_000).contains(&sent), "{sent}");
 }
+
+#[test]
+fn packets_in_a_run_pass_as_one_by_one() {
+    let at = |bits: u64| [0, 8, 80, 800][bits as usize % 4] * 1_000_000;
+    let mut passed = 0;
+    for seed in 0..200 {
+        let mut whim = Whim(seed);
+        let mut share = || {
+            let (rate, ceil) = (at(whim.next()), at(whim.next()));
+            let rate = if ceil == 0 { rate } else { rate.min(ceil) };
+            let pps = [0, 0, 1_000, 100_000][whim.below(4) as usize];
+            Share { pps, packet_burst: 20, ..self::share(rate, ceil, 3_000 + whim.below(30_000)) }
+        };
+        let (group, leaves, root) = (share(), [share(), share()], share().ceil);
+        let is_leased = seed % 2 == 0;
+        // The second one's runs are of one packet: another one's comes between, which may not pass.
+        let mut shapers = [(); 2].map(|()| {
+            let mut shaper = Shaper::new(&Settings::default());
+            let pools = crate::qos::TenantShare::new(group, 2, None).received.filter(|_| is_leased);
+            shaper.root(root, 5_000, Tick(SECOND));
+            shaper.group(0, &group, pools.as_deref(), Tick(SECOND));
+            for (leaf, share) in leaves.iter().enumerate() {
+                shaper.leaf(leaf, 0, share, &Classes::default(), Tick(SECOND));
+            }
+            shaper
+        });
+        let mut now = SECOND;
+        for _ in 0..500 {
+            now += whim.below(3) * whim.below(100_000);
+            let (leaf, packets, waits) = (whim.below(2) as usize, whim.below(40), whim.below(20) == 0);
+            for _ in 0..packets {
+                let cost = whim.between((64, 1538));
+                let [many, single] = shapers.each_mut().map(|shaper| shaper.pass(leaf, cost, Tick(now)));
+                assert_eq!(many, single, "{seed}");
+                assert!(!shapers[1].pass(usize::MAX, cost, Tick(now)));
+                passed += u64::from(many);
+            }
+            let left = shapers.each_mut().map(|shaper| {
+                if waits {
+                    packets_of(shaper, leaf, now);
+                }
+                std::iter::from_fn(|| shaper.dequeue(Tick(now), no)).map(|left| left.item.number).sum::<u64>()
+            });
+            assert_eq!(left[0], left[1], "{seed}");
+        }
+    }
+    assert!(passed > 20_000, "{passed}");
+}
+
+/// Some of a leaf that wait.
+fn packets_of(shaper: &mut Shaper<Packet>, leaf: usize, now: u64) {
+    for number in 1..4 {
+        let packet = Packet { class: Class(0), number };
+        shaper.enqueue(leaf, Class(0), Colour::Green, 1000, packet, Tick(now)).expect("there is room");
+    }
+}
