@@ -151,6 +151,7 @@ impl<F: Frame> Round<F> {
                 turns.spend(n, 0, 0);
                 continue;
             }
+            let room = room.min(turns.burst(n));
             let packets = plane.from_port(snapshot, *port, now, outputs, |burst| queue.receive(burst, room));
             plane.meters.received(*port, packets, room);
             let after = clock.cycles();

@@ -3,9 +3,19 @@
 //!
 //! What a packet costs differs: one that opens a connection costs several times one of a known connection, and a small
 //! one as much as a large one. In cycles all are alike, and whoever sends what is dear gets fewer turns.
+//!
+//! Whose bursts are dear also gets smaller ones while others have packets too: these wait for a burst to end, and one of
+//! 32 first packets of connections would take several times as long as theirs.
+
+use crate::batch::BURST;
 
 /// Cycles that whoever weighs most gets in a round: less than a burst costs, so that turns tell.
 const QUANTUM: i64 = 500;
+
+/// Cycles that a burst may take while others wait: a full one of established traffic takes less.
+const LONG: u64 = 16_000;
+/// The fewest packets that a burst is cut down to: fewer would cost much more each.
+const LEAST: u8 = 4;
 
 /// The turns of one worker's receive queues.
 #[derive(Debug, Default)]
@@ -23,6 +33,8 @@ struct Turn {
     deficit: i64,
     /// Packets of this round.
     packets: usize,
+    /// The most packets that it may have in a burst while others have some too.
+    burst: u8,
     /// Whether it had packets when it was asked last.
     wants: bool,
     /// Whether it is among those that a round concerns.
@@ -34,7 +46,8 @@ impl Turns {
     pub fn set(&mut self, weights: impl IntoIterator<Item = u64>) {
         let weights: Vec<u64> = weights.into_iter().map(|weight| weight.max(1)).collect();
         let most = weights.iter().copied().max().unwrap_or(1);
-        let new = Turn { quantum: 1, deficit: 0, packets: 0, wants: false, is_concerned: true };
+        let (quantum, burst) = (1, BURST as u8);
+        let new = Turn { quantum, deficit: 0, packets: 0, burst, wants: false, is_concerned: true };
         self.turns.resize(weights.len(), new);
         for (turn, weight) in self.turns.iter_mut().zip(weights) {
             turn.quantum = ((QUANTUM as u128 * u128::from(weight) / u128::from(most)) as i64).max(1);
@@ -50,6 +63,15 @@ impl Turns {
         self.turns.get(queue).is_none_or(|turn| turn.deficit >= 0)
     }
 
+    /// The most packets that a queue may have now.
+    #[inline]
+    pub fn burst(&self, queue: usize) -> usize {
+        match self.turns.get(queue) {
+            Some(turn) if self.concerned.len() > 1 => usize::from(turn.burst),
+            _ => BURST,
+        }
+    }
+
     /// A queue had so many packets, on which so many cycles were spent; or it is left alone now, as if it had none.
     #[inline]
     pub fn spend(&mut self, queue: usize, packets: usize, cycles: u64) {
@@ -58,6 +80,11 @@ impl Turns {
             // To look whether there is something costs nobody.
             if turn.wants {
                 turn.deficit = turn.deficit.saturating_sub(cycles as i64);
+                if cycles > LONG {
+                    turn.burst = (turn.burst / 2).max(LEAST);
+                } else if cycles < LONG / 2 && packets >= usize::from(turn.burst) {
+                    turn.burst = (turn.burst * 2).min(BURST as u8);
+                }
                 if !turn.is_concerned {
                     turn.is_concerned = true;
                     // There is room for all.
@@ -172,6 +199,41 @@ mod tests {
         turns.spend(1, 32, 40_000);
         turns.end(0, |_, _| {});
         assert!(turns.is_due(0) && !turns.is_due(1));
+    }
+
+    /// Plays rounds of two queues that always have packets of these costs each, `None` if they never have any. Returns how
+    /// many packets they may have in a burst then, and the cycles of the longest burst.
+    fn play_two(turns: &mut Turns, costs: [Option<u64>; 2]) -> ([usize; 2], u64) {
+        let mut longest = 0;
+        for _ in 0..1_000 {
+            for (queue, cost) in costs.iter().enumerate() {
+                if let Some(cost) = cost
+                    && turns.is_due(queue)
+                {
+                    let packets = turns.burst(queue);
+                    longest = longest.max(packets as u64 * cost);
+                    turns.spend(queue, packets, packets as u64 * cost);
+                }
+            }
+            turns.end(300, |_, _| {});
+        }
+        ([turns.burst(0), turns.burst(1)], longest)
+    }
+
+    #[test]
+    fn whose_packets_are_dear_gets_small_bursts_while_others_wait() {
+        let mut turns = Turns::default();
+        turns.set([1, 1]);
+        assert_eq!(play_two(&mut turns, [Some(250), Some(300)]).0, [32, 32]);
+        // One begins to flood with what is dear; then with what is dearer than anything.
+        assert_eq!(play_two(&mut turns, [Some(250), Some(1_300)]).0, [32, 8]);
+        let (_, longest) = play_two(&mut turns, [Some(250), Some(1_300)]);
+        assert!(longest <= LONG, "{longest}");
+        assert_eq!(play_two(&mut turns, [Some(250), Some(50_000)]).0, [32, 4]);
+        // It goes on as it was; or it is alone.
+        assert_eq!(play_two(&mut turns, [Some(250), Some(300)]).0, [32, 32]);
+        play_two(&mut turns, [Some(250), Some(1_300)]);
+        assert_eq!(play_two(&mut turns, [None, Some(1_300)]).0, [32, 32]);
     }
 
     proptest! {
