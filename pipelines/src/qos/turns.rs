@@ -207,12 +207,11 @@ mod tests {
         let mut longest = 0;
         for _ in 0..1_000 {
             for (queue, cost) in costs.iter().enumerate() {
-                if let Some(cost) = cost
-                    && turns.is_due(queue)
-                {
-                    let packets = turns.burst(queue);
-                    longest = longest.max(packets as u64 * cost);
-                    turns.spend(queue, packets, packets as u64 * cost);
+                let packets = if cost.is_some() { turns.burst(queue) } else { 0 };
+                let cycles = packets as u64 * cost.unwrap_or_default();
+                if turns.is_due(queue) {
+                    longest = longest.max(cycles);
+                    turns.spend(queue, packets, cycles);
                 }
             }
             turns.end(300, |_, _| {});

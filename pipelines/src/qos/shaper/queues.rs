@@ -121,7 +121,8 @@ impl Queues {
         let least = weights.iter().skip(usize::from(self.strict)).min().copied().unwrap_or(1);
         for (queue, weight) in self.queues.iter_mut().zip(weights) {
             queue.quantum = (u64::from(FRAME) * weight / least).min(1 << 27) as i32;
-            queue.deficit = queue.deficit.min(queue.quantum);
+            // What a class sent while it was strict it does not owe the others.
+            queue.deficit = queue.deficit.clamp(-queue.quantum, queue.quantum);
         }
     }
 

@@ -232,3 +232,31 @@ fn strict_classes_go_first_and_the_others_by_weight() {
     assert!(about(rates[1], 48 * MBIT, 10) && about(rates[2], 24 * MBIT, 10), "{rates:?}");
     assert!(about(rates[3], 8 * MBIT, 10), "{rates:?}");
 }
+
+#[test]
+fn a_class_that_is_strict_no_more_owes_nothing() {
+    let mut bed = Bed::new();
+    bed.group(0, Share::default());
+    let bound = share(0, 100 * MBIT, 15_000);
+    let leaf = bed.leaf(0, bound, (64, 1538));
+    let mut sent = [0; 2];
+    for strict in [1, 0] {
+        let classes = Classes { strict, weights: [1; 4], ..Classes::default() };
+        bed.shaper.leaf(leaf, 0, &bound, &classes, Tick(bed.now));
+        while bed.shaper.drain(leaf).is_some() {}
+        for class in [Class(0), Class(1)] {
+            (0..100).for_each(|_| bed.send(leaf, class));
+        }
+        sent = [0; 2];
+        let end = bed.now + 2 * SECOND;
+        while bed.now < end {
+            while let Some(left) = bed.shaper.dequeue(Tick(bed.now), |_| true) {
+                sent[left.item.class.index()] += u64::from(left.cost);
+                bed.send(leaf, left.item.class);
+            }
+            bed.now += 400_000;
+        }
+        assert_eq!(sent[1] == 0, strict == 1, "{sent:?}");
+    }
+    assert!(about(sent[0], sent[1], 5), "{sent:?}");
+}
