@@ -66,13 +66,14 @@ impl<F> Default for Batch<F> {
 }
 
 impl<F> Batch<F> {
-    /// Takes in the frames that `receive` puts into the empty burst.
-    pub fn load(&mut self, receive: impl FnOnce(&mut Burst<F>)) {
+    /// Takes in the frames that `receive` puts into the empty burst. Returns what it says of them.
+    pub fn load<T>(&mut self, receive: impl FnOnce(&mut Burst<F>) -> T) -> T {
         debug_assert!(self.frames.is_empty());
-        receive(&mut self.frames);
+        let said = receive(&mut self.frames);
         self.passing = ((1u64 << self.frames.len()) - 1) as u32;
         self.verdicts = [Verdict::Pass; BURST];
         self.segments = [SegmentId::NONE; BURST];
+        said
     }
 
     /// How many frames there are, dropped ones included.

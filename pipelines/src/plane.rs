@@ -94,15 +94,17 @@ impl<F: Frame> Plane<F> {
     }
 
     /// Takes the burst that `receive` reads from `port` all the way. Returns how many packets it had.
+    ///
+    /// `receive` says when they were read, which is no earlier than they came: so a packet that waited for the core may look
+    /// late, but no answer comes sooner after its question than it did.
     pub fn from_port<S: Sink<F>>(
         &mut self,
         snapshot: &Snapshot,
         port: PortId,
-        now: Tick,
         sink: &mut S,
-        receive: impl FnOnce(&mut Burst<F>),
+        receive: impl FnOnce(&mut Burst<F>) -> Tick,
     ) -> usize {
-        self.arrived.load(receive);
+        let now = self.arrived.load(receive);
         let packets = self.arrived.len();
         if packets > 0 {
             sink.eyes().receive(port, &self.arrived, now);

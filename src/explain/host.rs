@@ -67,7 +67,10 @@ impl Switch {
     pub fn receive(&mut self, port: PortId, frame: &[u8]) -> Passage {
         let before = self.drops();
         let frame = TestFrame::new(frame);
-        self.plane.from_port(&self.snapshot, port, NOW, &mut self.leaving, |burst| burst.push(frame));
+        self.plane.from_port(&self.snapshot, port, &mut self.leaving, |burst| {
+            burst.push(frame);
+            NOW
+        });
         self.plane.flush(&self.snapshot, NOW, &mut self.leaving);
         let glimpses: Vec<Glimpse> = self.seen.try_iter().collect();
         let drops = Reason::ALL.iter().zip(before).zip(self.drops());

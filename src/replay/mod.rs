@@ -284,9 +284,11 @@ impl<W: Write> Run<'_, W> {
             assumed.keep(&mut self.plane, snapshot, self.now);
         }
         let frame = TestFrame::new(&arrival.data);
-        let count = self
-            .plane
-            .from_port(snapshot, arrival.port, self.now, &mut self.outputs, |burst| burst.push(frame));
+        let now = self.now;
+        let count = self.plane.from_port(snapshot, arrival.port, &mut self.outputs, |burst| {
+            burst.push(frame);
+            now
+        });
         self.packets += count as u64;
         // Ends more sessions that are over than a packet opens, so that none of them fills the table.
         self.work();

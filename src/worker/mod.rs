@@ -126,13 +126,16 @@ impl<F: Frame> Round<F> {
         let Self { worker, plane, turns, rota, work, pace, sampler, receiving, dozed, .. } = self;
         let Worker { snapshot, inputs, incoming, outputs, clock, used, .. } = worker;
         let start = clock.cycles();
-        let now = clock.tick(start);
+        let mut now = clock.tick(start);
         outputs.eyes.begin(now);
         let (mut received, mut taken) = (0, 0);
         for ring in incoming {
             // No more than a burst, so that a busy neighbour leaves room for this worker's own ports.
             let burst = ring.slots().min(BURST);
             if let Ok(chunk) = ring.read_chunk(burst) {
+                if burst > 0 {
+                    now = clock.tick(clock.cycles());
+                }
                 taken += burst;
                 plane.from_worker(snapshot, chunk, now, outputs);
             }
@@ -152,7 +155,14 @@ impl<F: Frame> Round<F> {
                 continue;
             }
             let room = room.min(turns.burst(n));
-            let packets = plane.from_port(snapshot, *port, now, outputs, |burst| queue.receive(burst, room));
+            let packets = plane.from_port(snapshot, *port, outputs, |burst| {
+                queue.receive(burst, room);
+                // The worker may have waited for its core since the time was read last.
+                if !burst.is_empty() {
+                    now = clock.tick(clock.cycles());
+                }
+                now
+            });
             plane.meters.received(*port, packets, room);
             let after = clock.cycles();
             let spent = after.wrapping_sub(before);

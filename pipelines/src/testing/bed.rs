@@ -63,20 +63,15 @@ impl Bed {
         let mut sent = Vec::new();
         for frames in frames.chunks(BURST) {
             let owner = self.snapshot.port(port).worker.index();
-            let (pool, headroom, linear) = (&self.pool, self.headroom, self.linear);
-            let taken = self.planes[owner].from_port(
-                &self.snapshot,
-                port,
-                self.now,
-                &mut self.sinks[owner],
-                |burst| {
-                    burst.extend(frames.iter().map(|frame| {
-                        let mut frame = pool.receive(frame.as_ref(), headroom);
-                        frame.linear = linear;
-                        frame
-                    }));
-                },
-            );
+            let (pool, headroom, linear, now) = (&self.pool, self.headroom, self.linear, self.now);
+            let taken = self.planes[owner].from_port(&self.snapshot, port, &mut self.sinks[owner], |burst| {
+                burst.extend(frames.iter().map(|frame| {
+                    let mut frame = pool.receive(frame.as_ref(), headroom);
+                    frame.linear = linear;
+                    frame
+                }));
+                now
+            });
             assert_eq!(taken, frames.len());
             sent.extend(self.settle());
         }

@@ -278,8 +278,10 @@ impl Treadmill {
         self.belts.belts[belt].fill_with(most, &mut burst);
         burst.iter_mut().for_each(|frame| dress(frame.data_mut()));
         let (port, now) = (self.ports[belt], self.now);
-        let packets =
-            self.plane.from_port(&self.snapshot, port, now, &mut self.belts, |frames| *frames = burst);
+        let packets = self.plane.from_port(&self.snapshot, port, &mut self.belts, |frames| {
+            *frames = burst;
+            now
+        });
         self.plane.flush(&self.snapshot, now, &mut self.belts);
         packets
     }
