@@ -96,6 +96,11 @@ impl<F> Batch<F> {
         Passing(self.passing)
     }
 
+    /// Whether there is nothing against any of the frames.
+    pub fn all_pass(&self) -> bool {
+        self.passing.count_ones() as usize == self.frames.len()
+    }
+
     /// The frames, dropped ones included.
     pub fn frames(&self) -> &[F] {
         &self.frames

@@ -35,8 +35,8 @@ pub fn vm_to_vm<F: Frame, S: Sink<F>>(
     context.see("check_policy", batch);
     meter::meter(context, port, guest, batch);
     context.see("meter", batch);
-    // Mostly all packets of a burst stay here, or all leave.
-    if batch.passing().all(|i| matches!(batch.destinations[i], Destination::Tunnel(_))) {
+    // Mostly all packets of a burst stay here, or all leave. What was dropped does not: it is not to be seen there again.
+    if batch.all_pass() && batch.passing().all(|i| matches!(batch.destinations[i], Destination::Tunnel(_))) {
         return vm_to_fabric::vm_to_fabric(context, port, guest, batch);
     }
     part(context, port, guest, batch, leaving);
