@@ -1,8 +1,10 @@
 //! Lets a packet pass that is of a session, or that policy lets open one; keeps the session's state.
 
+mod elsewhere;
 mod quick;
 mod seen;
 
+use elsewhere::{has_address, is_elsewhere};
 use quick::{Became, quick};
 use seen::{see_dns, segment};
 
@@ -20,7 +22,7 @@ use crate::frame::Frame;
 use crate::ids::{PortId, SegmentId, TenantId, Tick};
 use crate::policy::{Action, Decision, Policy, Question};
 use crate::sink::{Decided, Sink};
-use crate::snapshot::{Guest, PortKind, Segment, Snapshot};
+use crate::snapshot::{Segment, Snapshot};
 use crate::stages::follow;
 use crate::stages::forward::Destination;
 use crate::stages::identify::{self, Part};
@@ -28,7 +30,7 @@ use crate::stages::parse::{Fragment, Headers, Network};
 use crate::stages::tell::{self, tell, tell_denied, tell_of};
 use crate::verdict::Reason;
 use crate::wire::ipv4::protocol;
-use crate::wire::{Vni, dns, ethernet};
+use crate::wire::{Vni, dns};
 
 /// What became of a packet here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -275,47 +277,6 @@ pub(super) enum Refusal {
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
         Self::State(reason)
-    }
-}
-
-/// Whether a packet goes to a guest of this worker that does not have its destination address.
-///
-/// Policy is asked about addresses and packets are delivered by MAC: both must mean the same endpoint.
-fn is_elsewhere<F: Frame, S: Sink<F>>(
-    context: &Context<'_, F, S>,
-    destination: Destination,
-    frame: &F,
-    headers: &Headers,
-) -> bool {
-    let Destination::Port(to) = destination else { return false };
-    match headers.network {
-        Network::Ipv4 => !has_address(context, to, headers.destination.address()),
-        Network::Ipv6 => !has_address_v6(context, to, frame.data()),
-        Network::Arp => false,
-    }
-}
-
-/// Whether this is an address of the guest of `port`; of another worker's that is not to be said here.
-#[inline(never)]
-fn has_address<F, S>(context: &Context<'_, F, S>, port: PortId, address: Ipv4Addr) -> bool {
-    guest_here(context, port).is_none_or(|guest| guest.ipv4.contains(&address))
-}
-
-/// The same of the destination address of an IPv6 packet.
-#[inline(never)]
-fn has_address_v6<F, S>(context: &Context<'_, F, S>, port: PortId, frame: &[u8]) -> bool {
-    const DESTINATION: usize = ethernet::LEN + 24;
-    let address = frame.get(DESTINATION..).and_then(|rest| rest.first_chunk::<16>());
-    let is_of = |guest: &Guest| address.is_some_and(|address| guest.ipv6.contains(&(*address).into()));
-    guest_here(context, port).is_none_or(is_of)
-}
-
-/// The guest of `port`, if it is this worker's.
-fn guest_here<'a, F, S>(context: &Context<'a, F, S>, port: PortId) -> Option<&'a Guest> {
-    let port = context.snapshot.port(port);
-    match &port.kind {
-        PortKind::Guest(guest) if port.worker == context.worker => Some(guest),
-        _ => None,
     }
 }
 

@@ -187,14 +187,7 @@ fn read_plain(frame: &[u8], lane: &mut Headers, link: &mut Link) -> bool {
         return false;
     }
     let (protocol, payload) = (bytes[ethernet::LEN + 9], total - ipv4::LEN);
-    let holds = match protocol {
-        protocol::UDP => (udp::LEN..=payload).contains(&usize::from(half(TRANSPORT + 4))),
-        protocol::TCP => frame
-            .get(TRANSPORT + 12)
-            .is_some_and(|offset| (tcp::LEN..=payload).contains(&(usize::from(offset >> 4) * 4))),
-        _ => false,
-    };
-    if !holds {
+    if !holds_together(frame, TRANSPORT, protocol, payload) {
         return false;
     }
     let source = End4::new(word(ethernet::LEN + 12), half(TRANSPORT));
@@ -212,6 +205,21 @@ fn read_plain(frame: &[u8], lane: &mut Headers, link: &mut Link) -> bool {
     true
 }
 
+/// Whether UDP or TCP, whose header stands there and which has so many bytes with it, is as long as it says.
+#[inline(always)]
+fn holds_together(frame: &[u8], transport: usize, protocol: u8, payload: usize) -> bool {
+    match protocol {
+        protocol::UDP => frame
+            .get(transport + 4..)
+            .and_then(|rest| rest.first_chunk())
+            .is_some_and(|length| (udp::LEN..=payload).contains(&usize::from(u16::from_be_bytes(*length)))),
+        protocol::TCP => frame
+            .get(transport + 12)
+            .is_some_and(|offset| (tcp::LEN..=payload).contains(&(usize::from(offset >> 4) * 4))),
+        _ => false,
+    }
+}
+
 /// The same over IPv6 without extension headers.
 #[inline(always)]
 fn read_plain_v6(frame: &[u8], lane: &mut Headers, link: &mut Link) -> bool {
@@ -226,14 +234,7 @@ fn read_plain_v6(frame: &[u8], lane: &mut Headers, link: &mut Link) -> bool {
         return false;
     }
     let protocol = bytes[ethernet::LEN + 6];
-    let holds = match protocol {
-        protocol::UDP => (udp::LEN..=payload).contains(&usize::from(half(TRANSPORT + 4))),
-        protocol::TCP => frame
-            .get(TRANSPORT + 12)
-            .is_some_and(|offset| (tcp::LEN..=payload).contains(&(usize::from(offset >> 4) * 4))),
-        _ => false,
-    };
-    if !holds {
+    if !holds_together(frame, TRANSPORT, protocol, payload) {
         return false;
     }
     *lane = Headers {
